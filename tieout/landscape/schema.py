@@ -1,0 +1,181 @@
+"""A landscape, typed: everything an integration engineer writes, loaded and placed.
+
+Pure values; `loader` builds them from the folder, `checker` judges them, the engine runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from tieout.rules.place import Place
+from tieout.rules.spec import Crosswalk, MappingSpec, RecordTypeSpec
+
+Verb = Literal["ensure", "require", "write"]
+OnChange = Literal["update", "reverse_and_repost", "case"]
+OnLeave = Literal["undo", "case"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentSpec:
+    """Endpoints, secret references and limits of one system in one environment.
+
+    `secrets` maps secret names to references: `env:NAME`, `file:PATH` or, for emulated systems
+    only, `literal:…`. `emulate` is the name of the emulator to start ("" = a real system).
+    """
+
+    settings: Mapping[str, str]
+    secrets: Mapping[str, str]
+    addresses: tuple[str, ...]  # URLs a session may reach
+    most_in_flight: int = 4
+    timeout_seconds: float = 30.0
+    poll_seconds: float = 60.0
+    fence_seconds: float | None = None  # overrides a stream's in_flight bound upwards
+    emulate: str = ""
+    place: Place = Place("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSpec:
+    """A system of the landscape and the connector that speaks its tongue."""
+
+    name: str
+    connector: str
+    title: str
+    steward: str
+    place: Place
+    streams: tuple[str, ...] = ()  # streams to collect; empty: none is polled
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One step of a flow.
+
+    ensure: `record_type` (referenced by the run's record) exists in `system`, rendered by `mapping`.
+    require: `control` (SQL over the record) must be TRUE.
+    write: the run's record, rendered by `mapping`, is in `system`.
+    """
+
+    verb: Verb
+    name: str
+    place: Place
+    record_type: str = ""
+    system: str = ""
+    mapping: str = ""
+    must: str = ""
+    because: str = ""
+    on_change: OnChange = "case"
+    on_leave: OnLeave = "case"
+    batch_seconds: float | None = None
+    within_seconds: float | None = None  # how long a wait may last before it becomes a case
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSpec:
+    """What happens to a record, in order."""
+
+    name: str
+    record_type: str
+    system: str
+    stream: str
+    when: str  # SQL over the arrival; TRUE = in scope
+    when_place: Place
+    steps: tuple[StepSpec, ...]
+    steward: str
+    place: Place
+    lane: Literal["close_critical", "standard", "bulk"] = "standard"
+    closed_period: Literal["hold", "re_date"] = "hold"
+    fresh_within_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SideSpec:
+    """One side of a reconciliation, in the words of its own system (SQL over its stream)."""
+
+    name: str
+    system: str
+    stream: str
+    key: str
+    sum: str
+    where: str
+    dimensions: Mapping[str, str]  # by-name -> SQL
+    place: Place
+    each: str = ""  # path of a list to unfold before anything else
+    unreadable: str = ""  # where rows that no rule can read are counted
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationSpec:
+    """Sides that must agree, group by group and record by record."""
+
+    name: str
+    steward: str
+    sides: tuple[SideSpec, ...]
+    by: tuple[str, ...]
+    tolerance_each: str
+    tolerance_total: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may act; `legal_entities` empty means all of them."""
+
+    name: str
+    title: str
+    roles: tuple[str, ...]
+    legal_entities: tuple[str, ...] = ()
+    email: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegalEntity:
+    """Whose books: time zone and calendar decide its accounting dates and periods."""
+
+    code: str
+    title: str
+    time_zone: str
+    calendar: str
+    base_currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarSpec:
+    """A fiscal calendar: `calendar`, `4-4-5`, `4-5-4`, `5-4-4` or `13-period`."""
+
+    name: str
+    pattern: str
+    year_starts: str  # MM-DD
+
+
+@dataclass(frozen=True, slots=True)
+class RatesSpec:
+    """Where exchange rates come from."""
+
+    source: str = "ecb"
+    rate_type: str = "spot"
+    group_currency: str = "EUR"
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The whole, immutable. `content_hash` covers every governed file, never the environments."""
+
+    name: str
+    title: str
+    folder: Path
+    content_hash: str
+    systems: Mapping[str, SystemSpec]
+    records: Mapping[str, RecordTypeSpec]
+    mappings: Mapping[str, MappingSpec]
+    crosswalks: Mapping[str, Crosswalk]
+    flows: Mapping[str, FlowSpec]
+    reconciliations: Mapping[str, ReconciliationSpec]
+    people: Mapping[str, Person]
+    legal_entities: Mapping[str, LegalEntity]
+    calendars: Mapping[str, CalendarSpec]
+    environments: Mapping[str, Mapping[str, EnvironmentSpec]]  # environment -> system -> spec
+    rates: RatesSpec = field(default_factory=RatesSpec)
