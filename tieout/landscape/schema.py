@@ -92,8 +92,26 @@ class FlowSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoSpec:
+    """A second stream that counts on the same side, with the side's own key, sum and dimensions.
+
+    `sign` -1 takes its amounts and its counts off: credit memos off invoices. `where` is SQL over
+    its own rows.
+    """
+
+    stream: str
+    sign: Literal[1, -1]
+    place: Place
+    where: str = "TRUE"
+
+
+@dataclass(frozen=True, slots=True)
 class SideSpec:
-    """One side of a reconciliation, in the words of its own system (SQL over its stream)."""
+    """One side of a reconciliation, in the words of its own system (SQL over its stream).
+
+    A record's amount on this side is the signed sum over `stream` and every stream of `also`; a
+    record whose signed count and sum are both zero is not on the side.
+    """
 
     name: str
     system: str
@@ -105,6 +123,7 @@ class SideSpec:
     place: Place
     each: str = ""  # path of a list to unfold before anything else
     unreadable: str = ""  # where rows that no rule can read are counted
+    also: tuple[AlsoSpec, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +179,19 @@ class RatesSpec:
     group_currency: str = "EUR"
 
 
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """A typed Python function of `functions.py`: trusted code under approval, not a sandbox.
+
+    `parameters` are (name, annotation) pairs; annotations are names such as `Decimal` or `str`.
+    """
+
+    name: str
+    parameters: tuple[tuple[str, str], ...]
+    returns: str
+    place: Place
+
+
 @dataclass(frozen=True)
 class Landscape:
     """The whole, immutable. `content_hash` covers every governed file, never the environments."""
@@ -179,3 +211,4 @@ class Landscape:
     calendars: Mapping[str, CalendarSpec]
     environments: Mapping[str, Mapping[str, EnvironmentSpec]]  # environment -> system -> spec
     rates: RatesSpec = field(default_factory=RatesSpec)
+    functions: Mapping[str, FunctionSpec] = field(default_factory=dict)

@@ -26,3 +26,11 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.place}: {self.what}. {self.next_action}"
+
+
+class BadLandscape(Exception):
+    """A landscape that cannot be used. Carries every problem found, not only the first."""
+
+    def __init__(self, problems: tuple[Problem, ...] | list[Problem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda one: one.place))
+        super().__init__("\n".join(str(one) for one in self.problems))
