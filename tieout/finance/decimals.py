@@ -77,7 +77,8 @@ def _digit_count(value: Decimal) -> int:
 def round_decimal(value: Decimal, places: int, rounding: str = HALF_AWAY) -> Decimal:
     """`value` with exactly `places` decimal places.
 
-    Raises BadAmount when `rounding` is REFUSE and a digit other than zero would be lost.
+    Raises BadAmount when `rounding` is REFUSE and a digit other than zero would be lost, and when
+    the result needs more than 38 digits.
     """
     if rounding not in _ROUNDINGS:
         raise BadAmount(f"unknown rounding {rounding!r}: use one of {', '.join(_ROUNDINGS)}")
@@ -87,7 +88,7 @@ def round_decimal(value: Decimal, places: int, rounding: str = HALF_AWAY) -> Dec
     rounded = checked.quantize(Decimal((0, (1,), -places)), rounding=mode, context=context)
     if rounding == REFUSE and rounded != checked:
         raise BadAmount(f"{checked} has more than {places} decimal places and may not be rounded")
-    return rounded if rounded else abs(rounded)
+    return check_decimal(rounded if rounded else abs(rounded))
 
 
 def canonical_decimal(value: Decimal, least_places: int = 0) -> str:

@@ -20,6 +20,8 @@ from tieout.finance.decimals import canonical_decimal
 
 LEAST_KEY_BYTES: Final = 32  # RFC 2104: a key shorter than the hash weakens the HMAC
 RECORD_KEY_CHARACTERS: Final = 32
+MOST_DEPTH: Final = 64  # levels of lists and objects in one document
+MOST_WHOLE: Final = 2**53 - 1  # RFC 8785: a JSON number is read as an IEEE 754 double
 _LEAF: Final = b"\x00"
 _NODE: Final = b"\x01"
 
@@ -45,8 +47,14 @@ def canonical_json(value: object) -> bytes:
         raise NotCanonical(f"no canonical JSON: {problem}") from problem
 
 
-def _prepared(value: object, path: str) -> _Json:
-    if value is None or isinstance(value, (bool, str, int)):
+def _prepared(value: object, path: str, depth: int = 0) -> _Json:
+    if depth > MOST_DEPTH:
+        raise NotCanonical(f"{path[:80]}: nested more than {MOST_DEPTH} deep")
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        if abs(value) > MOST_WHOLE:
+            raise NotCanonical(f"{path}: {value} is beyond 2**53; give it as text")
         return value
     if isinstance(value, Decimal):
         return canonical_decimal(value)
@@ -63,10 +71,10 @@ def _prepared(value: object, path: str) -> _Json:
         for name, item in value.items():
             if not isinstance(name, str):
                 raise NotCanonical(f"{path}: the key {name!r} is not text")
-            prepared[name] = _prepared(item, f"{path}.{name}")
+            prepared[name] = _prepared(item, f"{path}.{name}", depth + 1)
         return prepared
     if isinstance(value, (list, tuple)):
-        return [_prepared(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [_prepared(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
     if isinstance(value, float):
         raise NotCanonical(f"{path}: {value!r} is a float; give it as a Decimal or as text")
     raise NotCanonical(f"{path}: {type(value).__name__} has no JSON form")

@@ -10,39 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tieout.finance import record_types
 from tieout.rules.place import Place
 
-ValueType = Literal[
-    "text",
-    "amount",
-    "quantity",
-    "rate",
-    "number",
-    "integer",
-    "boolean",
-    "date",
-    "timestamp",
-    "ref",
-    "list",
-    "object",
-]
+ValueType = record_types.ValueType
+FieldType = record_types.RecordField
 
-
-@dataclass(frozen=True, slots=True)
-class FieldType:
-    """One field of a canonical record type, or of a connector's interface.
-
-    `ref` holds a record key of type `to`. `fields` describes the items of a list or an object.
-    `money_in` names the sibling field that holds the currency of an amount.
-    """
-
-    name: str
-    type: ValueType
-    required: bool = True
-    to: str = ""
-    money_in: str = ""
-    title: str = ""
-    fields: tuple[FieldType, ...] = ()
+BUILT_IN = Place("<built in>", 1)  # of what ships with the product, not with a landscape
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,38 +82,16 @@ class ControlSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordTypeSpec:
-    """A canonical record type: fields, who owns which, what must hold.
+class RecordTypeSpec(record_types.RecordType):
+    """A canonical record type as a landscape governs it: who owns which field, what must hold.
 
-    The well-known fields that the record plane reads are named once here: `legal_entity`,
-    `currency`, `amount` (the field that hop totals sum), `date` (the accounting date), `status`.
-    An empty name means the type has no such thing.
+    Name, title, fields and the well-known fields come from the record type itself.
     """
 
-    name: str
-    title: str
-    fields: tuple[FieldType, ...]
-    legal_entity: str = ""
-    currency: str = ""
-    amount: str = ""
-    date: str = ""
-    status: str = ""
     steward: str = ""
     owned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # system -> field names
     controls: tuple[ControlSpec, ...] = ()
-    place: Place = Place("<built in>", 1)
-
-    def field_named(self, name: str) -> FieldType | None:
-        return next((f for f in self.fields if f.name == name), None)
-
-    def references(self) -> tuple[tuple[str, str], ...]:
-        """(path, record type) of every ref field; a path into a list is `lines.product`."""
-        found: list[tuple[str, str]] = []
-        for one in self.fields:
-            if one.type == "ref":
-                found.append((one.name, one.to))
-            found += [(f"{one.name}.{sub.name}", sub.to) for sub in one.fields if sub.type == "ref"]
-        return tuple(found)
+    place: Place = BUILT_IN
 
 
 @dataclass(frozen=True, slots=True)
