@@ -10,6 +10,7 @@ from __future__ import annotations
 import decimal
 import re
 from decimal import Decimal
+from fractions import Fraction
 from typing import Final
 
 MOST_DIGITS: Final = 38
@@ -89,6 +90,13 @@ def round_decimal(value: Decimal, places: int, rounding: str = HALF_AWAY) -> Dec
     if rounding == REFUSE and rounded != checked:
         raise BadAmount(f"{checked} has more than {places} decimal places and may not be rounded")
     return check_decimal(rounded if rounded else abs(rounded))
+
+
+def half_away_units(exact: Fraction, places: int) -> int:
+    """`exact` as a count of units of `places` decimal places, a half going away from zero."""
+    scaled = abs(exact) * Fraction(10) ** places
+    units: int = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    return -units if exact < 0 else units
 
 
 def canonical_decimal(value: Decimal, least_places: int = 0) -> str:
