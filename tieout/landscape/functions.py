@@ -1,0 +1,201 @@
+"""Typed Python functions of a landscape: `functions.py`, for what no expression can say.
+
+Trusted code under approval, not a sandbox: the content hash covers it, a checker approves it, and
+what it must not do (reach the network, files, the clock, chance) is refused by what it imports and
+calls. It must be pure, because a replay must come to the same result.
+"""
+
+from __future__ import annotations
+
+import ast
+import datetime as dt
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+
+from tieout.landscape.schema import FunctionSpec
+from tieout.rules.place import BadLandscape, Place, Problem
+
+ALLOWED_IMPORTS = (
+    "__future__",
+    "collections.abc",
+    "dataclasses",
+    "datetime",
+    "decimal",
+    "fractions",
+    "functools",
+    "itertools",
+    "math",
+    "re",
+    "string",
+    "typing",
+    "unicodedata",
+)
+TYPES: Mapping[str, type] = {
+    "Decimal": Decimal,
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "date": dt.date,
+    "dt.date": dt.date,
+    "datetime.date": dt.date,
+}
+FORBIDDEN_CALLS = (
+    "open",
+    "exec",
+    "eval",
+    "compile",
+    "__import__",
+    "input",
+    "breakpoint",
+    "globals",
+    "print",
+)
+CLOCK_CALLS = ("now", "utcnow", "today")
+
+
+def declared(source: bytes, file: str, problems: list[Problem]) -> dict[str, FunctionSpec]:
+    """The public functions in `source`, typed; what is wrong with it goes into `problems`."""
+    try:
+        tree = ast.parse(source, filename=file)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        problems.append(Problem(Place(file, line), f"is not Python: {error}", "Correct it"))
+        return {}
+    _forbidden(tree, file, problems)
+    found: dict[str, FunctionSpec] = {}
+    for node in tree.body:
+        if isinstance(node, ast.AsyncFunctionDef):
+            problems.append(
+                Problem(
+                    Place(file, node.lineno),
+                    f"function '{node.name}' is asynchronous",
+                    "Write 'def': a rule has nothing to wait for",
+                )
+            )
+        elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            found[node.name] = _signature(node, file, problems)
+    return found
+
+
+def callables(folder: Path, file: str = "functions.py") -> dict[str, Callable[..., object]]:
+    """The public functions of a landscape, loaded by path. Raises BadLandscape if they do not
+    pass `declared`, or if the module fails while it loads."""
+    path = folder / file
+    if not path.is_file():
+        return {}
+    problems: list[Problem] = []
+    specs = declared(path.read_bytes(), file, problems)
+    if problems:
+        raise BadLandscape(problems)
+    module = _module(path, file)
+    return {name: getattr(module, name) for name in specs}
+
+
+def _module(path: Path, file: str) -> ModuleType:
+    name = f"tieout_landscape_functions_{abs(hash(str(path.resolve())))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise BadLandscape([Problem(Place(file, 1), "cannot be loaded", "Name it functions.py")])
+    module = importlib.util.module_from_spec(spec)
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        # Whatever a landscape's own code raises is a problem of that landscape, with its place.
+        raise BadLandscape(
+            [Problem(Place(file, _line_of(error, path)), f"fails to load: {error}", "Correct it")]
+        ) from error
+    finally:
+        sys.dont_write_bytecode = before
+    return module
+
+
+def _line_of(error: Exception, path: Path) -> int:
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _signature(node: ast.FunctionDef, file: str, problems: list[Problem]) -> FunctionSpec:
+    place = Place(file, node.lineno)
+    arguments = node.args
+    if arguments.vararg or arguments.kwarg or arguments.kwonlyargs or arguments.defaults:
+        problems.append(
+            Problem(
+                place,
+                f"function '{node.name}' has default, keyword or starred parameters",
+                "Use plain typed parameters only",
+            )
+        )
+    parameters = [
+        (one.arg, _type(one.annotation, f"parameter '{one.arg}'", node, file, problems))
+        for one in (*arguments.posonlyargs, *arguments.args)
+    ]
+    returns = _type(node.returns, "the result", node, file, problems)
+    return FunctionSpec(node.name, tuple(parameters), returns, place)
+
+
+def _type(
+    annotation: ast.expr | None,
+    what: str,
+    node: ast.FunctionDef,
+    file: str,
+    problems: list[Problem],
+) -> str:
+    written = ast.unparse(annotation) if annotation is not None else ""
+    if written in TYPES:
+        return written.rpartition(".")[2]
+    said = f"has the type '{written}'" if written else "has no type"
+    advice = "Use Decimal, str, int, bool or date"
+    if written == "float":
+        advice = "Use Decimal: a float is never money"
+    problems.append(
+        Problem(Place(file, node.lineno), f"{what} of function '{node.name}' {said}", advice)
+    )
+    return ""
+
+
+def _forbidden(tree: ast.Module, file: str, problems: list[Problem]) -> None:
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "."]
+        for name in names:
+            if name not in ALLOWED_IMPORTS:
+                problems.append(
+                    Problem(
+                        Place(file, getattr(node, "lineno", 1)),
+                        f"imports '{name}': functions may not reach the network, files, the "
+                        "clock or chance",
+                        f"Pass what it needs as a parameter. Allowed: {', '.join(ALLOWED_IMPORTS)}",
+                    )
+                )
+        called = _called(node)
+        if called:
+            problems.append(
+                Problem(
+                    Place(file, getattr(node, "lineno", 1)),
+                    f"calls '{called}': a function must be pure",
+                    "Pass what it needs as a parameter",
+                )
+            )
+
+
+def _called(node: ast.AST) -> str:
+    if isinstance(node, ast.Call):
+        if isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS:
+            return node.func.id
+        if isinstance(node.func, ast.Attribute) and node.func.attr in CLOCK_CALLS:
+            return node.func.attr
+    if isinstance(node, ast.Attribute) and node.attr.startswith("__"):
+        return node.attr
+    return ""
