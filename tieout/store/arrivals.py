@@ -1,0 +1,228 @@
+"""Arrivals: what every system said, verbatim, stored before anyone is told it was received."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tieout import clock
+from tieout.store.database import Connection
+
+PARTITIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One row on its way in. `payload` is verbatim JSON text."""
+
+    source_key: str
+    source_version: str
+    payload: str
+    deleted: bool = False
+
+    @property
+    def digest(self) -> str:
+        mark = "-" if self.deleted else "+"
+        return hashlib.sha256(f"{mark}{self.payload}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a page: new arrivals, and repeats that were only counted."""
+
+    new: int
+    repeated: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One arrival as the resolver reads it."""
+
+    arrival_id: int
+    system: str
+    stream: str
+    source_key: str
+    source_version: str
+    payload: str
+    deleted: bool
+    partition_no: int
+
+
+def partition_of(key: str) -> int:
+    """The partition of a business key, 0 … PARTITIONS-1, the same on every machine."""
+    return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % PARTITIONS
+
+
+def store_page(
+    connection: Connection,
+    system: str,
+    stream: str,
+    rows: Iterable[Incoming],
+    *,
+    received_by: str,
+    cursor: str | None = None,
+) -> Stored:
+    """Store rows and the cursor that read them in the caller's transaction.
+
+    A row with the same key, version and content as an earlier one is counted, not stored twice.
+    Hints that asked for these rows are settled with them.
+    """
+    counted: dict[tuple[str, str, str], tuple[Incoming, int]] = {}
+    for row in rows:
+        identity = (row.source_key, row.source_version, row.digest)
+        known = counted.get(identity)
+        counted[identity] = (row, known[1] + 1 if known else 1)
+    now = clock.now()
+    new = 0
+    if counted:
+        incoming = [one for one, _ in counted.values()]
+        result = connection.execute(
+            _STORE,
+            {
+                "system": system,
+                "stream": stream,
+                "by": received_by,
+                "now": now,
+                "keys": [one.source_key for one in incoming],
+                "versions": [one.source_version for one in incoming],
+                "digests": [one.digest for one in incoming],
+                "payloads": [one.payload for one in incoming],
+                "deleted": [one.deleted for one in incoming],
+                "partitions": [partition_of(f"{system}|{one.source_key}") for one in incoming],
+                "times": [times for _, times in counted.values()],
+            },
+        )
+        new = result.rowcount
+        connection.execute(
+            "DELETE FROM hints WHERE system = %s AND stream = %s AND source_key = ANY(%s)",
+            (system, stream, [one.source_key for one in incoming]),
+        )
+    if cursor is not None:
+        connection.execute(
+            "INSERT INTO stream_cursors VALUES (%s, %s, %s, %s) "
+            "ON CONFLICT (system, stream) DO UPDATE SET cursor = excluded.cursor, "
+            "read_at = excluded.read_at",
+            (system, stream, cursor, now),
+        )
+    return Stored(new, sum(times for _, times in counted.values()) - new)
+
+
+_STORE = """
+WITH incoming AS (
+    SELECT * FROM unnest(%(keys)s::text[], %(versions)s::text[], %(digests)s::text[],
+                         %(payloads)s::text[], %(deleted)s::boolean[], %(partitions)s::int[],
+                         %(times)s::int[])
+        WITH ORDINALITY AS t (source_key, source_version, digest, payload, deleted, partition_no,
+                              times, nth)
+),
+register AS (
+    INSERT INTO arrival_keys AS k (system, stream, source_key, source_version, digest, arrival_id,
+                                   times, last_at)
+    SELECT %(system)s, %(stream)s, source_key, source_version, digest,
+           nextval(pg_get_serial_sequence('arrivals', 'arrival_id')), times, %(now)s
+    FROM (SELECT * FROM incoming ORDER BY nth) AS ordered
+    ON CONFLICT (system, stream, source_key, source_version, digest)
+    DO UPDATE SET times = k.times + excluded.times, last_at = excluded.last_at
+    RETURNING source_key, source_version, digest, arrival_id, xmax = 0 AS fresh
+)
+INSERT INTO arrivals (arrival_id, system, stream, source_key, source_version, digest, payload,
+                      deleted, received_at, received_by, state, partition_no)
+OVERRIDING SYSTEM VALUE
+SELECT r.arrival_id, %(system)s, %(stream)s, i.source_key, i.source_version, i.digest, i.payload,
+       i.deleted, %(now)s, %(by)s, 'new', i.partition_no
+FROM register r JOIN incoming i USING (source_key, source_version, digest)
+WHERE r.fresh
+"""
+
+
+def store_hints(connection: Connection, system: str, hints: Sequence[tuple[str, str]]) -> None:
+    """Remember (stream, source key) pairs to re-read; a repeat is counted."""
+    counted: dict[tuple[str, str], int] = {}
+    for hint in hints:
+        counted[hint] = counted.get(hint, 0) + 1
+    connection.execute(
+        "INSERT INTO hints AS h (system, stream, source_key, asked_at, times) "
+        "SELECT %s, t.stream, t.key, %s, t.times "
+        "FROM unnest(%s::text[], %s::text[], %s::int[]) AS t (stream, key, times) ORDER BY 2, 3 "
+        "ON CONFLICT (system, stream, source_key) DO UPDATE "
+        "SET times = h.times + excluded.times, asked_at = excluded.asked_at",
+        (
+            system,
+            clock.now(),
+            [stream for stream, _ in counted],
+            [key for _, key in counted],
+            list(counted.values()),
+        ),
+    )
+
+
+def hinted(connection: Connection, system: str, stream: str, most: int) -> list[tuple[str, object]]:
+    """(source key, asked at) of rows to re-read, oldest first."""
+    rows = connection.execute(
+        "SELECT source_key, asked_at FROM hints WHERE system = %s AND stream = %s "
+        "ORDER BY asked_at, source_key LIMIT %s",
+        (system, stream, most),
+    ).fetchall()
+    return [(str(key), asked) for key, asked in rows]
+
+
+def cursor_of(connection: Connection, system: str, stream: str) -> str:
+    """The stored cursor of a stream; "" when it was never read."""
+    row = connection.execute(
+        "SELECT cursor FROM stream_cursors WHERE system = %s AND stream = %s", (system, stream)
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def new_arrivals(connection: Connection, partitions: Sequence[int], most: int) -> list[Arrival]:
+    """The oldest unresolved arrivals of these partitions."""
+    rows = connection.execute(
+        "SELECT arrival_id, system, stream, source_key, source_version, payload, deleted, "
+        "partition_no FROM arrivals WHERE state = 'new' AND partition_no = ANY(%s) "
+        "ORDER BY arrival_id LIMIT %s",
+        (list(partitions), most),
+    ).fetchall()
+    return [Arrival(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How an arrival ended."""
+
+    arrival_id: int
+    state: str
+    record_type: str = ""
+    record_key: str = ""
+    record_version: int | None = None
+    legal_entity: str = ""
+
+
+def settle(connection: Connection, settled: Sequence[Settled]) -> None:
+    """Mark arrivals as resolved, one statement for all."""
+    connection.execute(
+        "UPDATE arrivals a SET state = t.state, settled_at = %s, record_type = t.record_type, "
+        "record_key = t.record_key, record_version = t.record_version, "
+        "legal_entity = t.legal_entity "
+        "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::int[], %s::text[]) "
+        "AS t (arrival_id, state, record_type, record_key, record_version, legal_entity) "
+        "WHERE a.arrival_id = t.arrival_id",
+        (
+            clock.now(),
+            [one.arrival_id for one in settled],
+            [one.state for one in settled],
+            [one.record_type for one in settled],
+            [one.record_key for one in settled],
+            [one.record_version for one in settled],
+            [one.legal_entity for one in settled],
+        ),
+    )
+
+
+def reopen(connection: Connection, arrival_ids: Sequence[int]) -> int:
+    """Put held arrivals back in line, to be resolved again; returns how many."""
+    return connection.execute(
+        "UPDATE arrivals SET state = 'new', settled_at = NULL "
+        "WHERE arrival_id = ANY(%s) AND state = 'held'",
+        (list(arrival_ids),),
+    ).rowcount

@@ -1,0 +1,49 @@
+"""Audit: every state change leaves a leaf, every transaction a root over its leaves.
+
+Leaves and nodes are hashed as RFC 6962 §2.1 says, so that a log sealed over the roots can be
+checked by anyone without trusting us.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from tieout import clock
+from tieout.finance.digest import leaf_hash, merkle_root
+from tieout.store.database import Connection
+
+
+def record(
+    connection: Connection, actor: str, action: str, leaves: Sequence[tuple[str, str]]
+) -> None:
+    """Add one batch of (subject, canonical text) leaves in the caller's transaction.
+
+    Subjects look like `record/sales_order/<key>/3`; the text is what must not change unseen.
+    """
+    if not leaves:
+        return
+    hashes = [leaf_hash(f"{subject}\n{text}".encode()) for subject, text in leaves]
+    row = connection.execute(
+        "INSERT INTO audit_batches (at, actor, action, leaves, root) VALUES (%s, %s, %s, %s, %s) "
+        "RETURNING batch_id",
+        (clock.now(), actor, action, len(leaves), merkle_root(hashes)),
+    ).fetchone()
+    if row is None:
+        raise RuntimeError("the audit batch was not stored")
+    connection.execute(
+        "INSERT INTO audit_leaves (batch_id, leaf_no, subject, leaf_hash) "
+        "SELECT %s, t.nth - 1, t.subject, t.hash "
+        "FROM unnest(%s::text[], %s::bytea[]) WITH ORDINALITY AS t (subject, hash, nth)",
+        (row[0], [subject for subject, _ in leaves], hashes),
+    )
+
+
+def action(connection: Connection, actor: str, verb: str, detail: dict[str, object]) -> None:
+    """What a person did, with its own audit leaf."""
+    text = json.dumps(detail, sort_keys=True, default=str)
+    connection.execute(
+        "INSERT INTO actions (at, actor, verb, detail) VALUES (%s, %s, %s, %s)",
+        (clock.now(), actor, verb, text),
+    )
+    record(connection, actor, verb, [(f"action/{verb}", text)])

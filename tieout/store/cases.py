@@ -1,0 +1,181 @@
+"""Cases: every failure with its owner, its evidence and what to do next.
+
+The same trouble again is the same case (its fingerprint), counted, not opened twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tieout import clock
+from tieout.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class NewCase:
+    """A trouble to open. `reason` is its class; `place` is file:line of the rule that caught it."""
+
+    reason: str
+    control: str
+    words: str
+    next_action: str
+    owner: str
+    field: str = ""
+    value: str = ""
+    place: str = ""
+    system: str = ""
+    stream: str = ""
+    source_key: str = ""
+    arrival_id: int | None = None
+    record_type: str = ""
+    record_key: str = ""
+    run_id: int | None = None
+    dispatch_id: int | None = None
+    amount: Decimal | None = None
+    currency: str = ""
+    legal_entity: str = ""
+    period: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What makes it the same trouble: where it sits and which control caught it."""
+        subject = (
+            self.reason,
+            self.control,
+            self.field,
+            self.system,
+            self.stream,
+            self.source_key,
+            self.record_type,
+            self.record_key,
+        )
+        return hashlib.sha256("\x1f".join(subject).encode()).hexdigest()
+
+
+_FIELDS = (
+    "reason",
+    "control",
+    "words",
+    "next_action",
+    "owner",
+    "field",
+    "value",
+    "place",
+    "system",
+    "stream",
+    "source_key",
+    "arrival_id",
+    "record_type",
+    "record_key",
+    "run_id",
+    "dispatch_id",
+    "amount",
+    "currency",
+    "legal_entity",
+    "period",
+)
+
+
+def open_cases(connection: Connection, new: Sequence[NewCase]) -> None:
+    """Open cases, or count another occurrence of one that is open already."""
+    now = clock.now()
+    by_fingerprint = {case.fingerprint: case for case in new}
+    columns = ", ".join(_FIELDS)
+    values = ", ".join(["%s"] * (len(_FIELDS) + 3))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO cases AS c (fingerprint, opened_at, last_at, state, {columns}) "
+            f"VALUES (%s, %s, %s, 'open', {values.removeprefix('%s, %s, %s, ')}) "
+            "ON CONFLICT (fingerprint) WHERE state = 'open' DO UPDATE SET times = c.times + 1, "
+            "last_at = excluded.last_at, words = excluded.words, value = excluded.value, "
+            "arrival_id = excluded.arrival_id, run_id = excluded.run_id, "
+            "dispatch_id = excluded.dispatch_id, amount = coalesce(excluded.amount, c.amount)",
+            [
+                (fingerprint, now, now, *(getattr(case, name) for name in _FIELDS))
+                for fingerprint, case in sorted(by_fingerprint.items())
+            ],
+        )
+
+
+def close_for_sources(
+    connection: Connection, system: str, stream: str, source_keys: Sequence[str], because: str
+) -> int:
+    """Close the inbound cases of rows that now went through; returns how many."""
+    return connection.execute(
+        "UPDATE cases SET state = 'closed', closed_at = %s, closed_by = 'tieout', "
+        "closed_because = %s WHERE state = 'open' AND system = %s AND stream = %s "
+        "AND source_key = ANY(%s) AND run_id IS NULL",
+        (clock.now(), because, system, stream, list(source_keys)),
+    ).rowcount
+
+
+def close_for_runs(connection: Connection, run_ids: Sequence[int], because: str) -> int:
+    """Close the cases of runs that went on; returns how many."""
+    return connection.execute(
+        "UPDATE cases SET state = 'closed', closed_at = %s, closed_by = 'tieout', "
+        "closed_because = %s WHERE state = 'open' AND run_id = ANY(%s)",
+        (clock.now(), because, list(run_ids)),
+    ).rowcount
+
+
+def close_for_system(connection: Connection, system: str, reason: str, because: str) -> int:
+    """Close a system-wide case (denied, drift) once the system answers again."""
+    return connection.execute(
+        "UPDATE cases SET state = 'closed', closed_at = %s, closed_by = 'tieout', "
+        "closed_because = %s WHERE state = 'open' AND system = %s AND reason = %s "
+        "AND source_key = '' AND run_id IS NULL",
+        (clock.now(), because, system, reason),
+    ).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A case as people read it."""
+
+    case_id: int
+    reason: str
+    control: str
+    words: str
+    next_action: str
+    owner: str
+    field: str
+    value: str
+    place: str
+    system: str
+    stream: str
+    source_key: str
+    arrival_id: int | None
+    record_type: str
+    record_key: str
+    run_id: int | None
+    dispatch_id: int | None
+    amount: Decimal | None
+    currency: str
+    legal_entity: str
+    period: str
+    state: str
+    times: int
+    opened_at: object
+    closed_at: object
+    closed_by: str
+    closed_because: str
+
+
+def read(
+    connection: Connection,
+    *,
+    state: str = "open",
+    case_ids: Sequence[int] | None = None,
+    most: int = 1000,
+) -> list[Case]:
+    """Cases by state ("" = any) and optionally by id, newest trouble last."""
+    rows = connection.execute(
+        f"SELECT case_id, {', '.join(_FIELDS)}, state, times, opened_at, closed_at, closed_by, "
+        "closed_because FROM cases WHERE (%(state)s = '' OR state = %(state)s) "
+        "AND (%(ids)s::bigint[] IS NULL OR case_id = ANY(%(ids)s)) ORDER BY case_id LIMIT %(most)s",
+        {"state": state, "ids": list(case_ids) if case_ids is not None else None, "most": most},
+    ).fetchall()
+    return [Case(*row) for row in rows]

@@ -1,0 +1,86 @@
+"""Leases with an epoch: who may work on which partition or poll which stream.
+
+A lease is lost when it expires, and at once when its holder's database session is gone (a killed
+process). Every transaction of a holder first takes its leases FOR SHARE: if one was taken over, the
+transaction fails, so a frozen worker that wakes up cannot change anything.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Sequence
+
+from tieout import clock
+from tieout.store.database import Connection
+
+LEASE_SECONDS = 15.0
+
+
+class LeaseLost(Exception):
+    """Another worker has taken over; everything of this transaction is undone."""
+
+
+def life_key(holder: uuid.UUID) -> int:
+    """The advisory lock a holder keeps for as long as it lives."""
+    return (holder.int & ((1 << 63) - 1)) or 1
+
+
+def live(connection: Connection, holder: uuid.UUID) -> None:
+    """Take the holder's own lock on a connection that must stay open as long as the holder."""
+    connection.execute("SELECT pg_advisory_lock(%s)", (life_key(holder),))
+
+
+def take(connection: Connection, names: Sequence[str], holder: uuid.UUID) -> dict[str, int]:
+    """Take every named lease that is free, expired, orphaned or ours; renew ours.
+
+    Returns lease name -> epoch for what the holder has now.
+    """
+    now = clock.now()
+    connection.execute(
+        "INSERT INTO leases (name, expires_at) SELECT n, %s FROM unnest(%s::text[]) AS n "
+        "ORDER BY 1 ON CONFLICT (name) DO NOTHING",
+        (now, sorted(names)),
+    )
+    rows = connection.execute(
+        "WITH living AS (SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks "
+        "  WHERE locktype = 'advisory' AND objsubid = 1 AND granted), "
+        "free AS (SELECT l.name FROM leases l WHERE l.name = ANY(%(names)s) AND ("
+        "  l.holder IS NULL OR l.holder = %(holder)s OR l.expires_at <= %(now)s "
+        "  OR l.life_key NOT IN (SELECT key FROM living)) "
+        "  ORDER BY l.name FOR UPDATE OF l SKIP LOCKED) "
+        "UPDATE leases l SET holder = %(holder)s, expires_at = %(expires)s, "
+        "life_key = %(life_key)s, "
+        "epoch = CASE WHEN l.holder = %(holder)s THEN l.epoch ELSE l.epoch + 1 END "
+        "FROM free WHERE l.name = free.name RETURNING l.name, l.epoch",
+        {
+            "names": list(names),
+            "holder": holder,
+            "now": now,
+            "life_key": life_key(holder),
+            "expires": now + dt.timedelta(seconds=LEASE_SECONDS),
+        },
+    ).fetchall()
+    return {str(name): int(epoch) for name, epoch in rows}
+
+
+def hold(connection: Connection, leases: dict[str, int], holder: uuid.UUID) -> None:
+    """Make sure, for the rest of this transaction, that these leases are still ours."""
+    if not leases:
+        return
+    rows = connection.execute(
+        "SELECT l.name FROM leases l JOIN unnest(%s::text[], %s::bigint[]) AS t (name, epoch) "
+        "ON l.name = t.name AND l.epoch = t.epoch WHERE l.holder = %s ORDER BY l.name "
+        "FOR SHARE OF l",
+        (list(leases), list(leases.values()), holder),
+    ).fetchall()
+    if len(rows) != len(leases):
+        lost = sorted(set(leases) - {str(name) for (name,) in rows})
+        raise LeaseLost(f"leases taken over by another worker: {', '.join(lost)}")
+
+
+def give_back(connection: Connection, holder: uuid.UUID) -> None:
+    """Let go of everything, so that a successor need not wait."""
+    connection.execute(
+        "UPDATE leases SET holder = NULL, expires_at = %s WHERE holder = %s", (clock.now(), holder)
+    )
