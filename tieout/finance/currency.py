@@ -266,6 +266,6 @@ def _why(code: object) -> str:
         return f"{code!r} is not written as ISO 4217 writes it: use {tidy!r}"
     if tidy in _NOT_PAYABLE:
         return f"{code!r} has no minor units in ISO 4217, so no money can be in it"
-    near = difflib.get_close_matches(tidy[:20], CURRENT_CODES, n=3, cutoff=0.6)
+    near = difflib.get_close_matches(tidy[:20], CURRENT_CODES, n=3)
     hint = f"; near to it: {', '.join(near)}" if near else ""
     return f"{code[:40]!r} is not an ISO 4217 currency code{hint}"

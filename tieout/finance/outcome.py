@@ -51,7 +51,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Not applied: the system asks us to slow down. `wait_seconds` is what it told us, if it did."""
+    """Not applied: the system asks us to slow down. `wait_seconds` is what it said, if it did."""
 
     detail: Detail
     wait_seconds: float | None = None

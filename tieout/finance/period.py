@@ -11,11 +11,9 @@ import functools
 import re
 import zoneinfo
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
-Pattern = Literal["calendar", "4-4-5", "4-5-4", "5-4-4", "13-period"]
-
-PATTERNS: Final[tuple[Pattern, ...]] = get_args(Pattern)
+PATTERNS: Final = ("calendar", "4-4-5", "4-5-4", "5-4-4", "13-period")
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 2199
 
@@ -78,7 +76,7 @@ class FiscalCalendar:
     is before July, else by the next one. Raises BadCalendar.
     """
 
-    pattern: Pattern
+    pattern: str
     year_starts: str = "01-01"
 
     def __post_init__(self) -> None:

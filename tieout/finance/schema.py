@@ -23,12 +23,16 @@ Schema = dict[str, object]
 # Digits before and after the point as the record plane stores them (amount DECIMAL(22,6),
 # quantity (18,6), rate (16,10)); the text is the canonical one: no exponent, no plus sign, no
 # negative zero. An amount has at least two places unless its currency has none (JPY).
-_WHOLE: Final = r"(?:0|[1-9]\d{{0,{more}}})"
+_WHOLE: Final = "(?:0|[1-9][0-9]{{0,{more}}})"
+_END: Final = r"(?!\n)$"  # in some languages a bare $ also matches before a final line feed
+
+_DAY: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK: Final = "[0-9]{2}:[0-9]{2}:[0-9]{2}"
 
 
 def _decimal(whole_digits: int, places: int, words: str) -> Schema:
     whole = _WHOLE.format(more=whole_digits - 1)
-    pattern = rf"^(?!-0(?:\.0+)?$)-?{whole}(?:\.\d{{1,{places}}})?$"
+    pattern = rf"^(?!-0(?:\.0+)?$)-?{whole}(?:\.[0-9]{{1,{places}}})?{_END}"
     return {"type": "string", "pattern": pattern, "description": words}
 
 
@@ -40,13 +44,13 @@ _VALUES: Final[dict[ValueType, Schema]] = {
     "number": _decimal(22, 16, "Exact number as decimal text"),
     "integer": {"type": "integer", "minimum": -(2**53) + 1, "maximum": 2**53 - 1},
     "boolean": {"type": "boolean"},
-    "date": {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"},
+    "date": {"type": "string", "format": "date", "pattern": rf"^{_DAY}{_END}"},
     "timestamp": {
         "type": "string",
         "format": "date-time",
-        "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?Z$",
+        "pattern": rf"^{_DAY}T{_CLOCK}(?:\.[0-9]{{1,6}})?Z{_END}",
     },
-    "ref": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    "ref": {"type": "string", "pattern": "^[0-9a-f]{32}" + _END},
 }
 
 
