@@ -66,6 +66,12 @@ class Form:
         node = self.table.entries.get(key)
         return node.place if node is not None else self.table.place
 
+    def place_under(self, key: str, name: str) -> Place:
+        """Where the value of `name` stands in the table under `key`."""
+        node = self.table.entries.get(key)
+        below = node.entries.get(name) if isinstance(node, Table) else None
+        return below.place if below is not None else self.place_of(key)
+
     def node(self, key: str, required: bool = False) -> Node | None:
         found = self.table.entries.get(key)
         if found is None and required:

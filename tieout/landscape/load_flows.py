@@ -53,9 +53,7 @@ def load_flow(
         steward=form.text("steward"),
         place=form.place,
         lane=cast(Lane, form.choice("lane", LANES, "standard")),
-        closed_period=cast(
-            ClosedPeriod, form.choice("closed_period", ("hold", "re_date"), "hold")
-        ),
+        closed_period=cast(ClosedPeriod, form.choice("closed_period", ("hold", "re_date"), "hold")),
         fresh_within_seconds=fresh,
     )
 
@@ -68,9 +66,7 @@ def _starts(form: Form, problems: list[Problem]) -> tuple[str, str, str, Place]:
     on = starts.text("on")
     system, _, stream = on.partition(".")
     if on and not stream:
-        starts.complain(
-            starts.place_of("on"), f"'{on}' is not a stream", "Write system.Stream"
-        )
+        starts.complain(starts.place_of("on"), f"'{on}' is not a stream", "Write system.Stream")
     return system, stream, starts.text("when", "TRUE") or "TRUE", starts.place_of("when")
 
 

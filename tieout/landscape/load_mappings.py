@@ -67,7 +67,9 @@ def _shape(name: str, node: Node, place: Place, problems: list[Problem]) -> Shap
     if isinstance(node, Items):
         problems.append(
             Problem(
-                node.place, f"field '{name}' is a list", "Write {each: path, fields: {…}} for a list"
+                node.place,
+                f"field '{name}' is a list",
+                "Write {each: path, fields: {…}} for a list",
             )
         )
         return None

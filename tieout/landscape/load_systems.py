@@ -83,10 +83,11 @@ def _system_environment(table: Table, what: str, problems: list[Problem]) -> Env
     addresses = form.texts("addresses") or tuple(
         value for value in settings.values() if value.startswith(("http://", "https://"))
     )
+    where = "addresses" if form.has("addresses") else "settings"
     for address in addresses:
         if not address.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
             form.complain(
-                form.place_of("addresses" if form.has("addresses") else "settings"),
+                form.place_of(where),
                 f"'{address}' of {what} is neither https nor this machine",
                 "Use https://",
             )
@@ -109,13 +110,13 @@ def _secrets(form: Form, emulate: str) -> dict[str, str]:
         # The value is never shown: somebody may have pasted the secret itself.
         if not reference.startswith(_REFERENCES):
             form.complain(
-                form.place_of("secrets"),
+                form.place_under("secrets", name),
                 f"secret '{name}' of {form.what} is not a reference",
                 "Write env:NAME or file:PATH; never the secret itself",
             )
         elif reference.startswith("literal:") and not emulate:
             form.complain(
-                form.place_of("secrets"),
+                form.place_under("secrets", name),
                 f"secret '{name}' of {form.what} is written out, and the system is real",
                 "Write env:NAME or file:PATH; literal: is for emulated systems only",
             )

@@ -70,9 +70,7 @@ def load(folder: Path) -> Landscape:
 
 def governed_files(folder: Path) -> tuple[str, ...]:
     """Every file that an approval covers, relative, sorted; never the environments."""
-    return tuple(
-        file for file in _files(folder) if not file.startswith("environments/")
-    )
+    return tuple(file for file in _files(folder) if not file.startswith("environments/"))
 
 
 def content_hash(folder: Path) -> str:
@@ -158,9 +156,9 @@ class _Loading:
             for path in (self.folder / name).glob("*"):
                 count += 1
                 file = path.relative_to(self.folder).as_posix()
-                if path.is_dir() or (path.suffix in (".yml", ".yaml", ".csv", ".json") and (
-                    path.suffix != kind
-                )):
+                if path.is_dir() or (
+                    path.suffix in (".yml", ".yaml", ".csv", ".json") and (path.suffix != kind)
+                ):
                     self._complain(file, f"is not read: '{name}' holds *{kind} files", kind)
                 elif name == "policies" and kind == path.suffix and path.name not in POLICY_FILES:
                     self._complain(file, "is not a policy", ", ".join(POLICY_FILES))
@@ -208,9 +206,7 @@ class _Loading:
             return "", "", RatesSpec()
         return load_root(documents[0], self.problems)
 
-    def _named(
-        self, kind: str, make: Callable[[Table, list[Problem]], N]
-    ) -> dict[str, N]:
+    def _named(self, kind: str, make: Callable[[Table, list[Problem]], N]) -> dict[str, N]:
         found: dict[str, N] = {}
         for table in self._in(kind):
             one = make(table, self.problems)

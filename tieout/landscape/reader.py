@@ -71,9 +71,7 @@ def read_bytes(folder: Path, file: str) -> bytes:
     path = folder / file
     place = Place(file, 1)
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise _bad(
-            place, "this file is a link that leads out of the landscape", "Copy the file in"
-        )
+        raise _bad(place, "this file is a link that leads out of the landscape", "Copy the file in")
     try:
         size = path.stat().st_size
         content = path.read_bytes() if size <= MOST_BYTES else b""
@@ -210,7 +208,8 @@ class _Parser:
                     yield node
 
     def _place(self, event: yaml.Event) -> Place:
-        return Place(self.file, event.start_mark.line + 1)
+        mark = event.start_mark
+        return Place(self.file, mark.line + 1 if mark is not None else 1)
 
     def _complain(self, place: Place, what: str, next_action: str) -> None:
         self.problems.append(Problem(place, what, next_action))
@@ -227,18 +226,14 @@ class _Parser:
                 "Write the value out, or quote a text that starts with '*'",
             )
             return Text("", place)
-        if getattr(event, "anchor", None):
-            self._complain(
-                place,
-                f"anchor '&{event.anchor}': anchors are not allowed",
-                "Write the value out, or quote a text that starts with '&'",
-            )
-        if getattr(event, "tag", None):
-            self._complain(
-                place,
-                f"tag '{event.tag}': tags are not allowed",
-                "Remove it, or quote a text that starts with '!'",
-            )
+        for attribute, mark in (("anchor", "&"), ("tag", "!")):
+            value = getattr(event, attribute, None)
+            if value:
+                self._complain(
+                    place,
+                    f"{attribute} '{mark}{value.lstrip('!')}': {attribute}s are not allowed",
+                    f"Write the value out, or quote a text that starts with '{mark}'",
+                )
         if isinstance(event, yaml.ScalarEvent):
             return Text(event.value, place)
         if isinstance(event, yaml.SequenceStartEvent):

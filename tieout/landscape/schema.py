@@ -34,7 +34,7 @@ class EnvironmentSpec:
     poll_seconds: float = 60.0
     fence_seconds: float | None = None  # overrides a stream's in_flight bound upwards
     emulate: str = ""
-    place: Place = Place("", 0)
+    place: Place = field(default_factory=lambda: Place("", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class SystemSpec:
 class StepSpec:
     """One step of a flow.
 
-    ensure: `record_type` (referenced by the run's record) exists in `system`, rendered by `mapping`.
+    ensure: `record_type` (referenced by the run's record) is in `system`, rendered by `mapping`.
     require: `control` (SQL over the record) must be TRUE.
     write: the run's record, rendered by `mapping`, is in `system`.
     """
