@@ -112,7 +112,9 @@ class Host:
                 async with gate:
                     try:
                         async with client.post(
-                            call.url, data=call.body, headers={"Content-Type": call.content_type}
+                            call.url,
+                            data=call.body,
+                            headers={"Content-Type": call.content_type, **call.headers},
                         ) as reply:
                             acknowledged = reply.status == 200 and b"true" in await reply.read()
                     except (aiohttp.ClientError, TimeoutError):

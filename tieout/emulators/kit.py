@@ -96,6 +96,7 @@ class OutboundCall:
     body: bytes
     content_type: str
     key: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)  # a signature
 
 
 class Emulator(Protocol):

@@ -41,7 +41,7 @@ class Field:
     """One field of an interface.
 
     `amount` is DECIMAL(22,6), `quantity` (18,6), `rate` (16,10); `number` is any JSON number kept
-    exactly, DECIMAL(38,18): for dirty input that a mapping must clean by a stated rule. JSON numbers
+    exactly, DECIMAL(38,18): for dirty input that a mapping must clean by a stated rule. Numbers
     and numeric strings are both read. `fields` describes an object, or the items of a list.
     """
 

@@ -1,4 +1,4 @@
-"""Vendor errors are data: a table from (status, vendor code, pattern) to an outcome and plain words."""
+"""Vendor errors are data: a table from (status, code, pattern) to an outcome and plain words."""
 
 from __future__ import annotations
 

@@ -27,7 +27,6 @@ def connector(name: str) -> Connector:
     """The connector of this name. Raises UnknownConnector."""
     found = connectors().get(name)
     if found is None:
-        raise UnknownConnector(
-            f"no connector named '{name}' is installed; there are: {', '.join(sorted(connectors()))}"
-        )
+        there = ", ".join(sorted(connectors()))
+        raise UnknownConnector(f"no connector named '{name}' is installed; there are: {there}")
     return found

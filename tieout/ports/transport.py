@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from tieout import clock
 from tieout.ports.http import NoAnswer, Request, Response, Transport
 
 MOST_BODY_BYTES = 256 * 1024 * 1024
+READ_BYTES = 256 * 1024
 CONNECT_SECONDS = 5.0
 
 
@@ -37,7 +39,9 @@ def http_transport(allowed_urls: Iterable[str], *, most_in_flight: int = 8) -> T
                 f"refused to call {_origin(request.url)}: it is not among this system's addresses; "
                 "add it to the system's entry in environments/*.yaml if it is right"
             )
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=request.timeout_seconds)
+        limit = request.timeout_seconds
+        deadline = None if limit is None else clock.monotonic() + limit
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=limit)
         try:
             answer = pool.request(
                 request.method,
@@ -50,7 +54,10 @@ def http_transport(allowed_urls: Iterable[str], *, most_in_flight: int = 8) -> T
                 decode_content=True,
             )
             try:
-                body = answer.read(MOST_BODY_BYTES + 1)
+                body = _whole_body(answer, deadline)
+            except NoAnswer:
+                answer.close()  # unread bytes must not greet the next caller of this connection
+                raise
             finally:
                 answer.release_conn()
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as e:
@@ -59,11 +66,24 @@ def http_transport(allowed_urls: Iterable[str], *, most_in_flight: int = 8) -> T
             raise NoAnswer(
                 f"no complete answer from {_origin(request.url)}: {type(e).__name__}"
             ) from e
-        if len(body) > MOST_BODY_BYTES:
-            raise NoAnswer(f"the answer of {_origin(request.url)} exceeds {MOST_BODY_BYTES} bytes")
         return Response(answer.status, dict(answer.headers), body)
 
     return send
+
+
+def _whole_body(answer: urllib3.BaseHTTPResponse, deadline: float | None) -> bytes:
+    """The whole body. A client's own read timeout bounds each gap; `deadline` bounds the sum, or a
+    system that sends a byte now and then would hold a worker for ever. Raises NoAnswer."""
+    parts: list[bytes] = []
+    size = 0
+    while part := answer.read1(READ_BYTES):
+        parts.append(part)
+        size += len(part)
+        if size > MOST_BODY_BYTES:
+            raise NoAnswer(f"the answer exceeds {MOST_BODY_BYTES} bytes")
+        if deadline is not None and clock.monotonic() > deadline:
+            raise NoAnswer("the answer was still arriving when its time was over")
+    return b"".join(parts)
 
 
 def _origin(url: str) -> str:

@@ -1,0 +1,30 @@
+"""Requests and responses: encoded once, looked up in any case."""
+
+from __future__ import annotations
+
+import pytest
+
+from tieout.ports.http import Request, Response
+
+
+def test_query_is_encoded_and_joined() -> None:
+    request = Request("GET", "http://x/a?b=1", query=(("q", "a b&c=d/é"), ("e", "")))
+    assert request.full_url() == "http://x/a?b=1&q=a%20b%26c%3Dd%2F%C3%A9&e="
+    assert request.arguments() == {"b": "1", "q": "a b&c=d/é", "e": ""}
+    assert request.path() == "/a"
+
+
+def test_headers_are_found_in_any_case() -> None:
+    request = Request("GET", "http://x", {"X-Api-KEY": "k"})
+    assert request.header("x-api-key") == "k"
+    assert request.header("absent", "none") == "none"
+    assert request.with_headers({"B": "c"}).headers == {"X-Api-KEY": "k", "B": "c"}
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("7", 7.0), (" 0 ", 0.0), ("", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
+)
+def test_retry_after(value: str, seconds: float | None) -> None:
+    assert Response(429, {"retry-after": value}).retry_after_seconds() == seconds
+    assert Response(429).retry_after_seconds() is None

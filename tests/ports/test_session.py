@@ -1,0 +1,163 @@
+"""The session: renews once, keeps order and limits, and says no secret aloud."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from tieout.ports.http import NoAnswer, Request, Response, Transport
+from tieout.ports.session import EXCERPT_BYTES, MOST_EVIDENCE, Session
+from tieout.ports.signin import NoSignIn, SignIn, SignInFailed
+
+SECRET = "s3cret-canary"
+
+
+class Token:
+    """Fetches token 1, 2, 3 …; refuses after `most` of them."""
+
+    def __init__(self, most: int = 9) -> None:
+        self.fetched = 0
+        self.most = most
+        self.token = ""
+
+    def apply(self, request: Request, transport: Transport) -> Request:
+        if not self.token:
+            if self.fetched == self.most:
+                raise SignInFailed("refused", "check the secret")
+            self.fetched += 1
+            self.token = f"token-{self.fetched}"
+        return request.with_headers({"Authorization": f"Bearer {self.token}"})
+
+    def renew(self, transport: Transport) -> bool:
+        self.token = ""
+        return True
+
+
+def session(transport: Transport, sign_in: SignIn | None = None, **options: int) -> Session:
+    secrets = {"password": SECRET, "short": "ab"}
+    return Session("ledger", {"a": "b"}, secrets, transport, sign_in or NoSignIn(), **options)
+
+
+def test_a_401_is_renewed_once_and_sent_once_more() -> None:
+    seen: list[str] = []
+
+    def transport(request: Request) -> Response:
+        seen.append(request.header("authorization"))
+        return Response(200 if request.header("Authorization") == "Bearer token-2" else 401)
+
+    line = session(transport, Token())
+    assert line.send(Request("GET", "http://x/a")).status == 200
+    assert line.send(Request("GET", "http://x/b")).status == 200
+    assert seen == ["Bearer token-1", "Bearer token-2", "Bearer token-2"]
+
+
+def test_a_lasting_401_is_an_answer_after_two_tries() -> None:
+    seen: list[str] = []
+
+    def transport(request: Request) -> Response:
+        seen.append(request.url)
+        return Response(401)
+
+    assert session(transport, Token()).send(Request("GET", "http://x/a")).status == 401
+    assert len(seen) == 2
+
+
+def test_a_401_with_nothing_to_renew_is_final() -> None:
+    seen: list[str] = []
+
+    def transport(request: Request) -> Response:
+        seen.append(request.url)
+        return Response(401)
+
+    assert session(transport).send(Request("GET", "http://x/a")).status == 401
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500, 503])
+def test_no_other_answer_is_sent_again(status: int) -> None:
+    seen: list[str] = []
+
+    def transport(request: Request) -> Response:
+        seen.append(request.url)
+        return Response(status)
+
+    assert session(transport, Token()).send(Request("POST", "http://x/a")).status == status
+    assert len(seen) == 1
+
+
+def test_no_answer_is_not_sent_again_and_leaves_evidence() -> None:
+    seen: list[str] = []
+
+    def transport(request: Request) -> Response:
+        seen.append(request.url)
+        raise NoAnswer(f"lost while sending {SECRET}")
+
+    line = session(transport)
+    with pytest.raises(NoAnswer):
+        line.send(Request("POST", "http://x/a?token=1"))
+    assert len(seen) == 1
+    (exchange,) = line.evidence
+    assert (exchange.method, exchange.url, exchange.status) == ("POST", "http://x/a", None)
+    assert SECRET not in repr(exchange)
+
+
+def test_evidence_is_short_bounded_and_without_secrets() -> None:
+    line = session(lambda request: Response(200, {}, (SECRET + "x" * 5000).encode()))
+    line.send(Request("GET", "http://x/a", query=(("password", SECRET),)))
+    assert SECRET not in repr(line.evidence)
+    assert len(line.evidence[0].excerpt) <= EXCERPT_BYTES
+    for _ in range(3):
+        line.evidence.extend([line.evidence[0]] * (MOST_EVIDENCE // 2))
+    assert len(line.evidence) == MOST_EVIDENCE
+
+
+def test_many_calls_keep_their_order_and_the_limit() -> None:
+    lock = threading.Lock()
+    running: list[int] = []
+    most: list[int] = []
+    gate = threading.Barrier(3, timeout=5)
+
+    def transport(request: Request) -> Response:
+        with lock:
+            running.append(1)
+            most.append(len(running))
+        gate.wait()
+        with lock:
+            running.pop()
+        if request.url.endswith("/4"):
+            raise NoAnswer("lost")
+        return Response(200, {}, request.url.encode())
+
+    requests = [Request("GET", f"http://x/{n}") for n in range(9)]
+    answers = session(transport, most_in_flight=3).send_all(requests)
+    assert max(most) == 3
+    assert isinstance(answers[4], NoAnswer)
+    for place, answer in enumerate(answers):
+        if place != 4:
+            assert isinstance(answer, Response)
+            assert answer.text() == f"http://x/{place}"
+
+
+def test_a_refused_sign_in_stands_in_its_place() -> None:
+    line = session(lambda request: Response(200), Token(most=0))
+    answers = line.send_all([Request("GET", "http://x/1"), Request("GET", "http://x/2")])
+    assert [type(answer) for answer in answers] == [SignInFailed, SignInFailed]
+
+
+def test_a_missing_setting_says_where_to_put_it() -> None:
+    with pytest.raises(KeyError, match="environments"):
+        session(lambda request: Response(200)).setting("base_url")
+
+
+def test_every_call_has_a_timeout() -> None:
+    limits: list[float | None] = []
+
+    def transport(request: Request) -> Response:
+        limits.append(request.timeout_seconds)
+        return Response(200)
+
+    line = session(transport, timeout_seconds=12)
+    line.send(Request("GET", "http://x/a"))
+    line.send(Request("GET", "http://x/a", timeout_seconds=3.0))
+    assert limits == [12, 3.0]
