@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Mapping
+from functools import cache
 
 from tieout.emulators.anaplan.answers import Row, Tables
 
@@ -23,6 +24,7 @@ ENTITIES = "NWEU,NWUK,NWNA,NWSA"
 FIRST_YEAR, LAST_YEAR = 2015, 2035  # the model's timescale
 
 
+@cache
 def timescale() -> frozenset[str]:
     """Every label the Time dimension knows: `Jul 20`, `Jul 2020` or `2020-07`."""
     return frozenset(
