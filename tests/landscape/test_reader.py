@@ -27,8 +27,24 @@ def refused(text: str) -> BadLandscape:
 
 @pytest.mark.parametrize(
     "written",
-    ["NO", "no", "on", "off", "yes", "y", "0123", "0x1F", "1_000", "1e3", "12:30:45", "~", "null"]
-    + ["2024-01-01", "1.10", ".inf", "true", "+1", "=", "0o17"],
+    [
+        *[
+            "NO",
+            "no",
+            "on",
+            "off",
+            "yes",
+            "y",
+            "true",
+            "~",
+            "null",
+            "0123",
+            "0o17",
+            "0x1F",
+            "1_000",
+        ],
+        *["1e3", "1.10", "+1", ".inf", "=", "12:30:45", "2024-01-01"],
+    ],
 )
 def test_a_scalar_stays_the_text_that_was_written(written: str) -> None:
     (document,) = parse_yaml(f"value: {written}\n", "a.yaml")

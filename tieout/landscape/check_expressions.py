@@ -2,12 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from tieout.landscape.check_reconciliations import items_of
 from tieout.landscape.interfaces import Systems
-from tieout.landscape.schema import Landscape
-from tieout.rules.place import Problem
+from tieout.landscape.schema import FlowSpec, Landscape, ReconciliationSpec, SideSpec
+from tieout.rules.binding import Surroundings, bind
+from tieout.rules.expression import BadExpression, parse
+from tieout.rules.level import Level
+from tieout.rules.place import Place, Problem
+from tieout.rules.spec import FieldType, RecordTypeSpec
+
+ALONE = Surroundings(lookups=False)
+_NUMBERS = ("amount", "quantity", "rate", "number", "integer", "same", "")
 
 
 def check_expressions(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
-    return iter(())
+    """Every problem of every expression: SQL that is refused, names that are not there, types
+    that do not fit."""
+    for record in landscape.records.values():
+        yield from _controls(record)
+    for flow in landscape.flows.values():
+        yield from _flow(flow, landscape, systems)
+    for reconciliation in landscape.reconciliations.values():
+        for side in reconciliation.sides:
+            yield from _side(reconciliation, side, systems)
+
+
+def _controls(record: RecordTypeSpec) -> Iterator[Problem]:
+    for control in record.controls:
+        what = f"'must' of control '{control.name}'"
+        yield from _condition(control.must, control.place, record.fields, what)
+
+
+def _flow(flow: FlowSpec, landscape: Landscape, systems: Systems) -> Iterator[Problem]:
+    source = systems.fields(flow.system, flow.stream)
+    if source:
+        what = f"'when' of flow '{flow.name}'"
+        yield from _condition(flow.when, flow.when_place, source, what)
+    record = landscape.records.get(flow.record_type)
+    for step in flow.steps if record is not None else ():
+        if step.verb == "require" and record is not None:
+            what = f"'must' of step '{step.name}'"
+            yield from _condition(step.must, step.place, record.fields, what)
+
+
+def _side(
+    reconciliation: ReconciliationSpec, side: SideSpec, systems: Systems
+) -> Iterator[Problem]:
+    row = systems.fields(side.system, side.stream)
+    if not row:
+        return
+    named = f"side '{side.name}' of reconciliation '{reconciliation.name}'"
+    level = Level(row)
+    if side.each:
+        items = items_of(row, side.each)
+        if items is None:
+            return
+        level = Level(items, path=side.each, parent=level)
+    yield from _judge(side.where, side.place, level, f"'where' of {named}", "boolean")
+    texts: Mapping[str, str] = {"key": side.key, **side.dimensions}
+    for name, sql in texts.items():
+        yield from _judge(sql, side.place, level, f"'{name}' of {named}", "")
+    yield from _judge(side.sum, side.place, level, f"'sum' of {named}", "number")
+    for also in side.also:
+        other = systems.fields(side.system, also.stream)
+        if other:
+            yield from _condition(also.where, also.place, other, f"'where' of '{also.stream}'")
+
+
+def _condition(sql: str, place: Place, fields: Sequence[FieldType], what: str) -> Iterator[Problem]:
+    yield from _judge(sql, place, Level(tuple(fields)), what, "boolean")
+
+
+def _judge(sql: str, place: Place, level: Level, what: str, wanted: str) -> Iterator[Problem]:
+    """Problems of one expression; `wanted` is "boolean", "number" or "" (anything)."""
+    try:
+        bound = bind(parse(sql, place), level, ALONE)
+    except BadExpression as bad:
+        yield from (
+            Problem(one.place, f"{what}: {one.what}", one.next_action) for one in bad.problems
+        )
+        return
+    kind = bound.value.kind
+    if wanted == "boolean" and kind not in ("boolean", ""):
+        yield Problem(place, f"{what} is {kind}, not a condition", "Compare it with something")
+    if wanted == "number" and kind not in _NUMBERS:
+        yield Problem(place, f"{what} is {kind}, not a number", "Name an amount to add up")

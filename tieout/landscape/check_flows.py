@@ -41,9 +41,7 @@ def _start(flow: FlowSpec, landscape: Landscape, systems: Systems) -> Iterator[P
             f"{named} starts on {target}, which is not collected",
             f"Add '{flow.stream}' under 'streams' of system '{flow.system}'",
         )
-    makers = [
-        one for one in landscape.mappings.values() if one.inbound and one.source == target
-    ]
+    makers = [one for one in landscape.mappings.values() if one.inbound and one.source == target]
     if not makers:
         yield Problem(
             flow.place,
@@ -87,9 +85,7 @@ def _step(
     yield from _can(step, systems, named)
 
 
-def _subject(
-    flow: FlowSpec, step: StepSpec, landscape: Landscape, named: str
-) -> Iterator[Problem]:
+def _subject(flow: FlowSpec, step: StepSpec, landscape: Landscape, named: str) -> Iterator[Problem]:
     record = landscape.records.get(flow.record_type)
     if record is None:
         return

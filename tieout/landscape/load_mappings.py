@@ -10,8 +10,8 @@ from tieout.rules.place import Place, Problem
 from tieout.rules.spec import Crosswalk, CrosswalkRow, Each, Group, Leaf, MappingSpec, Shape
 
 CROSSWALK_COLUMNS = ("code", "value", "valid_from", "valid_to")
-FIRST_DAY = dt.date(1900, 1, 1)
-LAST_DAY = dt.date(9999, 12, 31)
+FIRST_DAY = dt.date.min  # an open end: the rules then ask for no date
+LAST_DAY = dt.date.max
 
 _KEYS = ("mapping", "from", "to", "version", "key", "dated", "fields", "title", "steward")
 
