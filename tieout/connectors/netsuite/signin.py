@@ -6,33 +6,25 @@ from collections.abc import Mapping
 
 from tieout.ports.http import Request, Transport
 from tieout.ports.oauth1 import Signer
-from tieout.ports.signin import SignInFailed
-
-SECRETS = ("consumer_key", "consumer_secret", "token_id", "token_secret")
 
 
 class TokenSignIn:
-    """The four secrets of an integration's token. There is no token to renew: a refused signature
-    stays refused until somebody changes the secrets, the role or the machine's clock."""
+    """The four secrets of an integration's token; raises KeyError for one that is missing.
+
+    There is no token to renew: a refused signature stays refused until somebody changes the
+    secrets, the role or the machine's clock.
+    """
 
     def __init__(self, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
-        missing = [name for name in SECRETS if not secrets.get(name)]
-        missing += [] if settings.get("account") else ["account"]
-        self._missing = ", ".join(missing)
         self._signer = Signer(
-            consumer_key=secrets.get("consumer_key", ""),
-            consumer_secret=secrets.get("consumer_secret", ""),
-            token=secrets.get("token_id", ""),
-            token_secret=secrets.get("token_secret", ""),
-            realm=realm(settings.get("account", "")),
+            consumer_key=secrets["consumer_key"],
+            consumer_secret=secrets["consumer_secret"],
+            token=secrets["token_id"],
+            token_secret=secrets["token_secret"],
+            realm=realm(settings["account"]),
         )
 
     def apply(self, request: Request, transport: Transport) -> Request:
-        if self._missing:
-            raise SignInFailed(
-                f"the NetSuite sign-in lacks: {self._missing}",
-                "Add what is missing to the system's entry in environments/*.yaml.",
-            )
         header = self._signer.authorization(request.method, request.full_url())
         return request.with_headers({"Authorization": header})
 

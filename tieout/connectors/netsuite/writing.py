@@ -126,10 +126,13 @@ def _outcome(answer: Response | NoAnswer | SignInFailed) -> Outcome:
         return not_answered(answer)
     if isinstance(answer, SignInFailed):
         return Denied(Detail(answer.words, answer.next_action))
-    if answer.status in {200, 204}:
+    if answer.status == 204:
         return Written(wire.made_id(answer))
     if 200 <= answer.status < 400:
-        return Unknown(Detail(f"NetSuite answered {answer.status} to a write", _LOOK))
+        # Only an empty 204 says yes; a page of a proxy in between says nothing.
+        return Unknown(
+            Detail(f"an answer to a write that is not NetSuite's: {answer.status}", _LOOK)
+        )
     return outcome_of(answer)
 
 
