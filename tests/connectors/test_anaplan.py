@@ -241,3 +241,17 @@ def test_five_thousand_orders_go_in_one_import() -> None:
         found = CONNECTOR.find(line.session, BOOKINGS, writes)
         assert sum(Decimal(one.facts["amount"]) for one in found.values() if one) == 50
         assert len(line.session.evidence) < 30
+
+
+def test_an_empty_cell_is_a_zero(line: Line) -> None:
+    line.load(TWO)
+    line.cells["SO2-1"]["value_group"] = None
+    assert line.shows(TWO) == {**CONNECTOR.meant(BOOKINGS, TWO), "amount_group": "0"}
+
+
+def test_a_dump_that_names_too_few_rows_proves_nobody_else(line: Line) -> None:
+    bad = order(3, booking("SO3", 1, "1.00", entity="NWXX"))
+    worse = order(4, booking("SO4", 1, "1.00", entity="NWXX"))
+    altered(line, "/chunks/0", lambda a: replace(a, body=a.body.split(b"SO4-1")[0]))
+    outcomes = line.load(ONE, bad, worse)
+    assert [type(outcome) for outcome in outcomes] == [Unknown, Rejected, Unknown]

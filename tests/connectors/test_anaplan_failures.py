@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
-from tests.connectors.anaplan_line import BOOKINGS, ONE, TWO, Line, fault, line_to, state
+from tests.connectors.anaplan_line import BOOKINGS, ONE, TWO, Line, altered, fault, line_to, state
 from tieout import clock
 from tieout.connectors.anaplan import CONNECTOR
 from tieout.emulators.anaplan.seed import FILE_ID, IMPORT_ID
@@ -22,6 +23,7 @@ from tieout.finance.outcome import (
     Written,
 )
 from tieout.ports.errors import VendorFault
+from tieout.ports.http import Response
 from tieout.ports.opening import open_session
 
 KINDS: tuple[FaultKind, ...] = ("lost_reply", "lost_request", "server_error")
@@ -146,6 +148,7 @@ def test_a_file_that_is_gone_is_drift_and_no_import_runs() -> None:
         assert isinstance(outcome, Drift)
         assert "113000000055" in outcome.detail.words
         assert served.emulator.tables["tasks"] == {}
+        assert not any(url.startswith("PUT") for url in line.urls()), "nothing goes into a stray"
         health = CONNECTOR.check(line.session)
         assert "bookings_file_id" in health.words
         assert health.next_action
@@ -157,3 +160,15 @@ def test_check_names_the_id_that_is_wrong(setting: str) -> None:
         health = CONNECTOR.check(line_to(served, **{setting: "112000000099"}).session)
     assert not health.well
     assert health.next_action
+
+
+def test_a_refusal_that_repeats_our_password_does_not_spread_it(line: Line) -> None:
+    def echo(answer: Response) -> Response:
+        said = {"status": {"code": 400, "message": "who is emulated-password?"}}
+        return Response(400, answer.headers, json.dumps(said).encode())
+
+    altered(line, "/tasks", echo)
+    outcome = line.write(ONE)[0]
+    assert isinstance(outcome, Drift)
+    assert "who is" in outcome.detail.words
+    assert "emulated-password" not in outcome.detail.words
