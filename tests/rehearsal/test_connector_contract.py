@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -14,10 +15,10 @@ import pytest
 from tests.docs.tutorial import unfold
 from tieout import clock
 from tieout.finance.outcome import Busy, Denied, Found, Outage, Outcome, Rejected, Unknown, Written
-from tieout.ports.connector import Health, InboundCall, Item, Page, Received, Write
+from tieout.ports.connector import Health, InboundCall, Item, Page, Received, Total, TotalAsk, Write
 from tieout.ports.http import NoAnswer
 from tieout.ports.session import Session
-from tieout.rehearsal.connector_contract import ConnectorContract
+from tieout.rehearsal.connector_contract import Bench, ConnectorContract
 
 Patch = Callable[[pytest.MonkeyPatch, type[Any], ModuleType], None]
 
@@ -230,6 +231,28 @@ def test_cases_follow_what_is_offered(abacus: ModuleType) -> None:
     assert "test_write_a_repeat_makes_no_second_document__entry" not in writes
     assert "test_jobs_are_followed_to_the_end" not in writes
     assert not [name for name in writes if "a_change_is" in name or "a_void_is" in name]
+
+
+@pytest.mark.parametrize(("told", "right"), [("12.50", True), ("12.49", False)])
+def test_totals_are_compared_to_the_cent(
+    told: str, right: bool, abacus: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = abacus.TestAbacus.connector
+    total = Total(("EUR",), 1, Decimal(told))
+    monkeypatch.setattr(type(connector), "totals", lambda *ask: [total], raising=False)
+
+    class TestTotals(abacus.TestAbacus):
+        def totals_example(self, bench: Bench) -> tuple[str, TotalAsk, list[Total]]:
+            self.seed_rows(bench, "entry", 1)
+            expected = Total(("EUR",), 1, Decimal("12.5"))
+            return "entry", TotalAsk("amount", ("currency",)), [expected]
+
+    kind = type("TestWithTotals", (TestTotals,), {"connector": connector})
+    if right:
+        kind().test_totals_are_exact()
+    else:
+        with pytest.raises(AssertionError, match=r"12\.49"):
+            kind().test_totals_are_exact()
 
 
 def test_an_untold_hook_says_what_to_override(abacus: ModuleType) -> None:

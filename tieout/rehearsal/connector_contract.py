@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tieout.ports.connector import Follows, HasPeriods, Stream
+from tieout.ports.connector import Follows, GivesTotals, HasPeriods, Stream
 from tieout.rehearsal.contract import describing, failing, reading, receiving, writing
 from tieout.rehearsal.contract.bench import Bench, Hooks
 from tieout.rehearsal.contract.wire import Effect
@@ -53,6 +53,8 @@ def connector_cases(hooks: type[Hooks]) -> Iterator[ConnectorCase]:
         yield writing.jobs_are_followed_to_the_end
     if isinstance(hooks.connector, HasPeriods):
         yield describing.periods_are_whole
+    if isinstance(hooks.connector, GivesTotals):
+        yield describing.totals_are_exact
 
 
 def stream_cases(hooks: type[Hooks], stream: Stream) -> Iterator[StreamCase]:

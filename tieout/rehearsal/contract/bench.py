@@ -20,6 +20,8 @@ from tieout.ports.connector import (
     Job,
     Reads,
     Stream,
+    Total,
+    TotalAsk,
     Write,
     Writes,
 )
@@ -264,6 +266,10 @@ class Hooks:
     def webhook(self, bench: Bench, stream: str) -> InboundCall:
         """A genuine webhook of this stream, with the secret that proves it."""
         raise _untold(f"webhook(bench, {stream!r})", "a genuine webhook")
+
+    def totals_example(self, bench: Bench) -> tuple[str, TotalAsk, list[Total]]:
+        """Seed rows; then (stream, ask, the totals that the system must give)."""
+        raise _untold("totals_example(bench)", "rows and what they total")
 
     # --- made from the above -----------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from tieout.ports.connector import (
     Connector,
     Field,
     Finds,
+    GivesTotals,
     HasPeriods,
     Reads,
     Receives,
@@ -151,6 +152,16 @@ def periods_are_whole(hooks: Hooks) -> None:
         assert period.state in {"open", "soft_closed", "closed"}, f"{period}"
     spans = [(period.start, period.end) for period in periods]
     assert len(set(spans)) == len(spans), "two periods cover the same days"
+
+
+def totals_are_exact(hooks: Hooks) -> None:
+    connector = hooks.connector
+    assert isinstance(connector, GivesTotals)
+    with hooks.bench(prepared=True) as bench:
+        stream, ask, expected = hooks.totals_example(bench)
+        assert expected, "totals_example expects at least one total"
+        given = connector.totals(bench.session, stream, ask)
+    assert sorted(given, key=str) == sorted(expected, key=str), f"{stream}: totals {given}"
 
 
 def _state(connector: Connector) -> Mapping[str, object]:
