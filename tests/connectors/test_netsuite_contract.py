@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from types import MappingProxyType
 
 from tieout.connectors.netsuite import CONNECTOR
 from tieout.emulators.host import Served
 from tieout.emulators.netsuite.seeds import DEFAULTS
 from tieout.finance.outcome import Written
-from tieout.ports.connector import Stream, Write
+from tieout.ports.connector import Stream, Total, TotalAsk, Write
 from tieout.ports.http import Response
 from tieout.rehearsal.connector_contract import Bench, ConnectorContract, Effect
 from tieout.rehearsal.contract.wire import without_field
@@ -137,6 +138,12 @@ class TestNetSuite(ConnectorContract):
     def without_key(self, stream: Stream, response: Response) -> Response:
         """Without the rows' `id`; other answers (a 204) have none."""
         return without_field(stream.key)(response)
+
+    def totals_example(self, bench: Bench) -> tuple[str, TotalAsk, list[Total]]:
+        for number, amount in enumerate(("0.10", "0.20", "12345678901234567.59"), start=1):
+            self._seed(bench, "salesOrder", number, amount)
+        ask = TotalAsk("foreigntotal", ("currency",), {"subsidiary": "2"})
+        return "salesOrder", ask, [Total(("1",), 3, Decimal("12345678901234567.89"))]
 
     # --- help ---------------------------------------------------------------------------------
 
