@@ -1,0 +1,166 @@
+"""A document in Tryton is made in several calls: create, quote, confirm, process. A chain is the
+calls one write still needs; chains advance side by side, one call of each at a time.
+
+One call carries one write. Tryton applies a call whole or not at all, so a refusal inside a bundle
+would say nothing about its innocent members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tieout.connectors.tryton import wire
+from tieout.connectors.tryton.errors import ERRORS
+from tieout.connectors.tryton.references import NotFound
+from tieout.finance.outcome import (
+    Busy,
+    Denied,
+    Detail,
+    Drift,
+    Outage,
+    Outcome,
+    Rejected,
+    Written,
+)
+from tieout.ports.connector import Write
+from tieout.ports.errors import VendorFault
+from tieout.ports.http import NoAnswer, Request
+from tieout.ports.session import Session
+
+MOST_STEPS = 8
+
+
+class OddAnswer(ValueError):
+    """A call succeeded, but its result has not the shape Tryton promises."""
+
+
+@dataclass
+class Chain:
+    """What one write still needs. `remembered` holds what a step learned for the next one."""
+
+    write: Write
+    steps: list[Step]
+    target_id: str = ""
+    remembered: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call, made when its turn comes, and what to learn from its result.
+
+    `learn` may raise OddAnswer.
+    """
+
+    make: Callable[[Chain], Request]
+    learn: Callable[[Chain, object], None] = lambda chain, result: None
+
+
+Planned = Chain | Outcome
+
+
+def first_id(chain: Chain, result: object) -> None:
+    """`create` answers the list of new ids."""
+    if not isinstance(result, list) or not result:
+        raise OddAnswer("create did not answer the new id")
+    chain.target_id = str(result[0])
+
+
+def run(at: Session, plans: Sequence[Planned]) -> list[Outcome]:
+    """Run every chain to its end; one outcome per plan, in order. Never raises for an answer."""
+    outcomes: list[Outcome | None] = [None if isinstance(plan, Chain) else plan for plan in plans]
+    for turn in range(MOST_STEPS):
+        live = [
+            (place, plan)
+            for place, plan in enumerate(plans)
+            if isinstance(plan, Chain) and outcomes[place] is None and turn < len(plan.steps)
+        ]
+        if not live:
+            break
+        answers = at.send_all([chain.steps[turn].make(chain) for _, chain in live])
+        for (place, chain), answer in zip(live, answers, strict=True):
+            fault, result = wire.outcome_of(ERRORS, answer)
+            if fault is None:
+                try:
+                    chain.steps[turn].learn(chain, result)
+                except OddAnswer as error:
+                    fault = Drift(Detail(str(error), "Compare the Tryton release.", "shape"))
+            outcomes[place] = fault
+    return [
+        Written(plan.target_id)
+        if outcome is None and isinstance(plan, Chain)
+        else _certain(outcome)
+        for plan, outcome in zip(plans, outcomes, strict=True)
+    ]
+
+
+def _certain(outcome: Outcome | None) -> Outcome:
+    if outcome is None:
+        raise AssertionError("a plan is a chain or an outcome")
+    return outcome
+
+
+def plan_each(writes: Sequence[Write], plan: Callable[[Write], Planned]) -> list[Planned]:
+    """A plan per write; one that refers to what Tryton lacks is Rejected, alone."""
+    plans: list[Planned] = []
+    for write in writes:
+        try:
+            plans.append(plan(write))
+        except NotFound as error:
+            plans.append(
+                Rejected(Detail(error.words, error.next_action, "reference", None, error.field))
+            )
+    return plans
+
+
+def wizard(
+    at: Session,
+    name: str,
+    answer: tuple[str, Mapping[str, object], str],
+    context: Mapping[str, object],
+    learn: Callable[[Chain, object], None] = lambda chain, result: None,
+) -> list[Step]:
+    """A Tryton wizard as three calls: open, answer its form (state, values, button), close."""
+    whole = {**context, "active_ids": [context["active_id"]]}
+    state, values, pressed = answer
+
+    def opened(chain: Chain, result: object) -> None:
+        if not isinstance(result, list) or not result:
+            raise OddAnswer(f"wizard {name} did not answer its session")
+        chain.remembered[name] = result[0]
+
+    def opening(chain: Chain) -> Request:
+        return wire.call(at, f"wizard.{name}.create", context=whole)
+
+    def answering(chain: Chain) -> Request:
+        session = chain.remembered[name]
+        return wire.call(
+            at, f"wizard.{name}.execute", session, {state: values}, pressed, context=whole
+        )
+
+    def closing(chain: Chain) -> Request:
+        return wire.call(at, f"wizard.{name}.delete", chain.remembered[name], context=whole)
+
+    return [Step(opening, opened), Step(answering, learn), Step(closing)]
+
+
+def looked_in_vain(writes: Sequence[Write], error: VendorFault | NoAnswer) -> list[Outcome]:
+    """The look before the write failed: nothing was sent, so every write was surely not applied."""
+    if isinstance(error, VendorFault) and isinstance(error.outcome, Busy | Outage | Denied | Drift):
+        return [error.outcome for _ in writes]
+    detail = Detail(
+        f"could not look before writing: {error}", "Nothing was sent; it is sent again."
+    )
+    never_sent = isinstance(error, NoAnswer) and error.never_sent
+    return [Outage(detail) if never_sent else Busy(detail) for _ in writes]
+
+
+def rejected(words: str, next_action: str, code: str = "", at_field: str = "") -> Rejected:
+    """A refusal of our own, before anything is sent."""
+    return Rejected(Detail(words, next_action, code, None, at_field))
+
+
+def text(document: Mapping[str, object], name: str) -> str:
+    """A value of a document as text, "" when absent."""
+    value = document.get(name)
+    return "" if value is None else str(value)

@@ -1,0 +1,118 @@
+"""Starts a real Tryton with Northwind's books, for the demo and for tests against a real ledger.
+
+The first use installs Tryton and sets the books up (a minute or two); later ones clone the prepared
+database (about a second). Nothing keeps running afterwards. Production never imports this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tieout import clock
+from tieout.emulators import tryton_books, tryton_home
+from tieout.ports.session import Session
+from tieout.store import embedded
+
+PASSWORD = "demo-tryton-password-2020"  # of a throw-away database on a loopback address
+
+
+@dataclass(frozen=True, slots=True)
+class TrytonServer:
+    """A running Tryton. `ids` maps a kind (company, currency) to names and their ids there."""
+
+    url: str
+    database: str
+    user: str
+    password: str
+    ids: Mapping[str, Mapping[str, str]]
+    administrator_password: str
+
+    def settings(self) -> dict[str, str]:
+        """The connector's settings for this server."""
+        return {"base_url": self.url, "database": self.database}
+
+    def secrets(self) -> dict[str, str]:
+        """The connector's secrets for this server."""
+        return {"login": self.user, "password": self.password}
+
+    def session(self) -> Session:
+        """An open line as the connection's own user."""
+        return tryton_books.session(self.url, self.database, self.user, self.password)
+
+    def administrator(self) -> Session:
+        """An open line as the administrator: for what a person would do in Tryton."""
+        return tryton_books.session(self.url, self.database, "admin", self.administrator_password)
+
+
+@contextlib.contextmanager
+def tryton_server(
+    folder: Path,
+    *,
+    database: str = "",
+    port: int = 0,
+    say: Callable[[str], None] = lambda words: None,
+) -> Iterator[TrytonServer]:
+    """A real Tryton whose files live in `folder`/tryton.
+
+    Without `database` a fresh clone is made and dropped at the end; a named one is made when it is
+    missing and kept. `port` 0 takes a free one. `say` hears what takes long. Raises TrytonUnfit,
+    EmbeddedPostgresError.
+    """
+    home = folder / "tryton"
+    home.mkdir(parents=True, exist_ok=True)
+    say("installing Tryton in an environment of its own")
+    binaries = tryton_home.ensure_installed(home)
+    with tryton_home.cluster(home) as postgres:
+        template = _template(home, binaries, postgres, say)
+        name = database or f"tryton_{clock.new_id().hex[-12:]}"
+        if name not in tryton_home.databases(postgres):
+            tryton_home.create_database(postgres, name, template)
+        chosen = port or tryton_home.free_port()
+        configuration = tryton_home.write_configuration(home, postgres, chosen)
+        try:
+            with tryton_home.server(binaries, configuration, name, chosen) as address:
+                yield TrytonServer(
+                    address,
+                    name,
+                    tryton_books.LOGIN,
+                    PASSWORD,
+                    tryton_books.ids(address, name, PASSWORD),
+                    PASSWORD,
+                )
+        finally:
+            if not database:
+                tryton_home.drop_database(postgres, name)
+
+
+def _template(
+    home: Path,
+    binaries: Path,
+    postgres: embedded.Embedded,
+    say: Callable[[str], None],
+) -> str:
+    """The prepared database, made when this content was never prepared here. It gets its final
+    name last: an interrupted preparation is thrown away and starts afresh."""
+    empty = f"empty_{tryton_home.digest(*tryton_home.PINS)}"
+    name = f"books_{tryton_home.digest(tryton_books.VERSION, *tryton_home.PINS)}"
+    there = tryton_home.databases(postgres)
+    if name in there:
+        return name
+    building = "building"
+    chosen = tryton_home.free_port()
+    configuration = tryton_home.write_configuration(home, postgres, chosen)
+    tryton_home.drop_database(postgres, building)
+    if empty not in there:
+        say("initialising Tryton's database")
+        tryton_home.create_database(postgres, building)
+        tryton_home.initialise(binaries, configuration, building, PASSWORD)
+        tryton_home.rename_database(postgres, building, empty)
+    say("setting up companies, currencies, charts of accounts and periods")
+    tryton_home.create_database(postgres, building, empty)
+    with tryton_home.server(binaries, configuration, building, chosen) as address:
+        at = tryton_books.session(address, building, "admin", PASSWORD)
+        tryton_books.Books(at).set_up(PASSWORD)
+    tryton_home.rename_database(postgres, building, name)
+    return name
