@@ -89,7 +89,7 @@ def save_all(rows: Rows, method: str, sent: object, external: tuple[str, str] | 
     if not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
         raise ApiError(400, "JSON_PARSER_ERROR", "The value for records must be a list")
     _check_size(len(records))
-    types = [str((one.get("attributes") or {}).get("type", "")) for one in records]
+    types = [_type_of(one) for one in records]
     if sum(a != b for a, b in itertools.pairwise(types)) > MOST_TYPE_SWITCHES:
         raise ApiError(
             400,
@@ -146,6 +146,11 @@ def delete_all(
         return {"id": deleted, "success": True, "errors": []}
 
     return _each(rows, len(ids), one_row, all_or_none=all_or_none)
+
+
+def _type_of(record: Mapping[str, object]) -> str:
+    attributes = record.get("attributes")
+    return str(attributes.get("type", "")) if isinstance(attributes, dict) else ""
 
 
 def _check_size(count: int) -> None:

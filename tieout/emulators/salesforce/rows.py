@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import cast
 
 from tieout import clock
@@ -24,6 +24,7 @@ from tieout.emulators.salesforce.values import (
 Row = dict[str, object]
 Tables = dict[str, dict[str, Row]]
 CENT = Decimal("0.01")
+EXACT_DIGITS = 200  # three numbers of at most 40 digits multiply without rounding
 WON = "Closed Won"
 
 
@@ -266,8 +267,9 @@ class Rows:
             self.change.touched[str(row["Id"])] = None
         elif definition.name == "OpportunityLineItem":
             quantity, price = _decimal(row["Quantity"]), _decimal(row["UnitPrice"])
-            share = 1 - _decimal(row["Discount"]) / 100
-            row["TotalPrice"] = (quantity * price * share).quantize(CENT, ROUND_HALF_UP)
+            with localcontext(prec=EXACT_DIGITS):
+                share = 1 - _decimal(row["Discount"]).scaleb(-2)
+                row["TotalPrice"] = (quantity * price * share).quantize(CENT, ROUND_HALF_UP)
             self.change.retotal[str(row["OpportunityId"])] = None
 
     def _total(self, opportunity: str) -> None:
@@ -280,7 +282,9 @@ class Rows:
         self._keep("Opportunity", opportunity, row)
         changed = dict(row)
         live = [line for line in self.lines_of(opportunity) if not line["IsDeleted"]]
-        changed["Amount"] = sum((_decimal(line["TotalPrice"]) for line in live), Decimal("0.00"))
+        with localcontext(prec=EXACT_DIGITS):
+            total = sum((_decimal(line["TotalPrice"]) for line in live), Decimal("0.00"))
+        changed["Amount"] = total
         self._stamp(changed)
         self.table("Opportunity")[opportunity] = changed
         self.change.touched[opportunity] = None

@@ -212,7 +212,9 @@ class Salesforce:
         """Up to 25 subrequests in order. With allOrNone one failure undoes them all."""
         body = _object_in(request)
         asked = body.get("compositeRequest")
-        if not isinstance(asked, list) or not 0 < len(asked) <= many.MOST_SUBREQUESTS:
+        if not isinstance(asked, list) or not all(isinstance(one, dict) for one in asked):
+            raise ApiError(400, "JSON_PARSER_ERROR", "compositeRequest must be a list of objects")
+        if not 0 < len(asked) <= many.MOST_SUBREQUESTS:
             raise ApiError(400, "INVALID_INPUT", "Between 1 and 25 subrequests are allowed")
         subrequests = cast(list[dict[str, object]], asked)
         if body.get("allOrNone") is not True:

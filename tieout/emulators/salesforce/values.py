@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import re
 from decimal import Decimal, InvalidOperation
+from typing import TypeVar
 
 from tieout.emulators.salesforce.model import NUMERIC, FieldDefinition
 
 BASE_62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 CHECK_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
+
+T = TypeVar("T", int, Decimal)
 
 
 class ApiError(Exception):
@@ -124,7 +127,7 @@ def _number(one: FieldDefinition, value: object) -> int | Decimal:
     if isinstance(value, bool):
         raise _cannot_read(one, value)
     if isinstance(value, int):
-        return value
+        return _in_range(one, value)
     try:
         number = value if isinstance(value, Decimal) else Decimal(str(value))
     except InvalidOperation:
@@ -132,9 +135,24 @@ def _number(one: FieldDefinition, value: object) -> int | Decimal:
     if not number.is_finite():
         raise _cannot_read(one, value)
     if one.kind == "int":
+        _in_range(one, number)
         if number != number.to_integral_value():
             raise _cannot_read(one, value)
         return int(number)
+    return _in_range(one, number)
+
+
+def _in_range(one: FieldDefinition, number: T) -> T:
+    """The vendor holds 18 digits before the point; more than 20 after it is no number it sends."""
+    exact = Decimal(number)
+    exponent = exact.as_tuple().exponent
+    if exact.adjusted() >= 18 or not isinstance(exponent, int) or exponent < -20:
+        raise ApiError(
+            400,
+            "NUMBER_OUTSIDE_VALID_RANGE",
+            f"{one.name}: value outside of valid range on numeric field",
+            (one.name,),
+        )
     return number
 
 
