@@ -179,6 +179,33 @@ def test_numbers_are_numbers_and_totals_are_exact() -> None:
     assert row == [{"foreigntotal": "12345678901234568.90"}]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"quantity": 10**19, "rate": 10**19},
+        {"amount": Decimal("1e400")},
+        {"amount": True},
+        {"amount": 1, "description": "\ud800"},
+        {"amount": 1, "line": "one"},
+        {"quantity": 1},
+        {"amount": 1, "item": []},
+    ],
+)
+def test_a_bad_line_is_refused_in_the_vendors_form(line: dict[str, object]) -> None:
+    tenant = Tenant()
+    body = json.dumps(
+        {
+            "entity": {"id": tenant.customer()},
+            "item": {"items": [{"item": {"id": tenant.item()}, **line}]},
+        },
+        default=str,
+    ).replace('"1E+400"', "1E+400")
+    url = f"{tenant.base}/services/rest/record/v1/salesOrder/eid:BAD"
+    headers = {"Authorization": signer().authorization("PUT", url)}
+    answer = tenant.emulator.handle(Request("PUT", url, headers, body.encode()))
+    assert (answer.status, error(answer)["o:errorPath"][:14]) == (400, "item.items[0].")
+
+
 def test_lines_merge_by_key_unless_they_are_replaced() -> None:
     tenant = Tenant()
     made = tenant.made(tenant.order("L-1", {"line": 1, "amount": 1}, {"line": 2, "amount": 2}))

@@ -49,6 +49,8 @@ class Refused(Exception):
         if self.title == "Conflict":
             kind = f"{_RFC}#sec10.4.10"
         detail = {"detail": str(self), **self.place, "o:errorCode": self.code}
+        # What is quoted from a request may hold half a character, which no answer can carry.
+        detail = {name: text.encode("utf-8", "replace").decode() for name, text in detail.items()}
         body = {
             "type": kind,
             "title": self.title or title,

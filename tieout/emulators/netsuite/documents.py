@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 from tieout.emulators.netsuite.answers import Refused
 from tieout.emulators.netsuite.books import Books, stamp
@@ -69,7 +69,10 @@ def merge_lines(
             if line.get("rate") is None:
                 raise missing("Amount", f"{spot}.amount")
             line["amount"] = line["quantity"] * line["rate"]
-        line["amount"] = line["amount"].quantize(places, ROUND_HALF_UP)
+        try:
+            line["amount"] = line["amount"].quantize(places, ROUND_HALF_UP)
+        except InvalidOperation as error:
+            raise invalid_value(line["amount"], f"{spot}.amount") from error
         line["isClosed"] = bool(line.get("isClosed"))
         after[key] = line
     for key, line in before.items():

@@ -33,7 +33,7 @@ def check_token(request: Request, settings: Mapping[str, str], nonces: dict[str,
         raise _refused(settings, "signature_method_rejected")
     now = int(clock.now().timestamp())
     stamp = given["oauth_timestamp"]
-    if not stamp.isdigit() or abs(now - int(stamp)) > SKEW_SECONDS:
+    if not stamp.isdecimal() or abs(now - int(stamp)) > SKEW_SECONDS:
         raise _refused(settings, "timestamp_refused")
     known = (settings["consumer_key"], settings["token_id"])
     if (given["oauth_consumer_key"], given["oauth_token"]) != known:

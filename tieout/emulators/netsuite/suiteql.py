@@ -74,7 +74,7 @@ class SuiteQl:
             cursor = connection.execute(sql)
             names = [one[0].lower() for one in cursor.description or ()]
             found = cursor.fetchmany(MOST_ROWS)
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
             raise _invalid(f"Search error occurred: {error}") from error
         finally:
             connection.set_authorizer(None)
@@ -125,7 +125,7 @@ def paging(limit: str, offset: str) -> tuple[int, int]:
 
 
 def _whole(text: str, name: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise _parameter(name, "Provide a non-negative whole number.")
     return int(text)
 

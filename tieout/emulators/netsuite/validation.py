@@ -19,6 +19,7 @@ from tieout.emulators.netsuite.record_types import (
 from tieout.ports.http import Request
 
 MOST_EXTERNAL_ID = 255
+MOST_DIGITS = 20  # before the decimal point
 
 
 def body_of(request: Request) -> Row:
@@ -84,13 +85,13 @@ class Validator:
         if kind in TYPES:
             return self._reference(kind, value, path)
         right = {
-            "text": isinstance(value, str),
+            "text": isinstance(value, str) and _is_text(value),
             "date": isinstance(value, str) and _is_date(value),
             "boolean": isinstance(value, bool),
             "integer": isinstance(value, int) and not isinstance(value, bool),
-            "number": isinstance(value, int | Decimal) and not isinstance(value, bool),
+            "number": isinstance(value, int | Decimal) and _is_number(value),
         }[kind]
-        if not right:
+        if not right or (path == "externalId" and len(str(value)) > MOST_EXTERNAL_ID):
             raise invalid_value(value, path)
         return Decimal(str(value)) if kind == "number" else value
 
@@ -132,6 +133,15 @@ def invalid_value(value: object, path: str) -> Refused:
 
 def missing(name: str, path: str) -> Refused:
     return Refused("USER_ERROR", f"Please enter value(s) for: {name}", path=path)
+
+
+def _is_number(value: int | Decimal) -> bool:
+    return not isinstance(value, bool) and Decimal(value).adjusted() < MOST_DIGITS
+
+
+def _is_text(text: str) -> bool:
+    """JSON may spell half of a character; no column holds that."""
+    return text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _is_date(text: str) -> bool:
