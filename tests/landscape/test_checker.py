@@ -66,10 +66,10 @@ FLOW = "flows/customers.yaml"
             "'Account'",
         ),
         (MAPPING, "to: customer", "to: custmer", 1, "record type 'custmer'", "'customer'"),
-        (MAPPING, "key: Id", "key: ID", 1, "key 'ID'", "'Id'"),
+        (MAPPING, "key: Id", "key: ID", 1, "the key ID", "Id"),
         (MAPPING, "country_entity", "contry_entity", 9, "crosswalk 'contry_entity'", "country_e"),
-        (MAPPING, "  name: Name", "  nmae: Name", 7, "sets 'nmae'", "'name'"),
-        (MAPPING, "  name: Name\n", "", 1, "does not set 'name'", "Add 'name:'"),
+        (MAPPING, "  name: Name", "  nmae: Name", 7, "no field nmae", "name"),
+        (MAPPING, "  name: Name\n", "", 1, "required field name", "name:"),
         (MAPPING, "  name: Name", "  name: Nmae", 7, "Nmae", "Name"),
         (
             FLOW,

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from tieout.landscape.check_reconciliations import items_of
-from tieout.landscape.interfaces import Systems
+from tieout.landscape.interfaces import Systems, field_types
+from tieout.landscape.lookups import mapping_lookups
 from tieout.landscape.schema import FlowSpec, Landscape, ReconciliationSpec, SideSpec
 from tieout.rules.binding import Surroundings, bind
+from tieout.rules.compile import compile_mapping
 from tieout.rules.expression import BadExpression, parse
 from tieout.rules.level import Level
-from tieout.rules.place import Place, Problem
-from tieout.rules.spec import FieldType, RecordTypeSpec
+from tieout.rules.place import BadLandscape, Place, Problem
+from tieout.rules.runner import Runner
+from tieout.rules.spec import Crosswalk, FieldType, MappingSpec, RecordTypeSpec
 
 ALONE = Surroundings(lookups=False)
 _NUMBERS = ("amount", "quantity", "rate", "number", "integer", "same", "")
@@ -20,6 +23,9 @@ _NUMBERS = ("amount", "quantity", "rate", "number", "integer", "same", "")
 def check_expressions(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
     """Every problem of every expression: SQL that is refused, names that are not there, types
     that do not fit."""
+    with Runner() as runner:
+        for mapping in landscape.mappings.values():
+            yield from _mapping(mapping, landscape, systems, runner)
     for record in landscape.records.values():
         yield from _controls(record)
     for flow in landscape.flows.values():
@@ -27,6 +33,38 @@ def check_expressions(landscape: Landscape, systems: Systems) -> Iterator[Proble
     for reconciliation in landscape.reconciliations.values():
         for side in reconciliation.sides:
             yield from _side(reconciliation, side, systems)
+
+
+def _mapping(
+    mapping: MappingSpec, landscape: Landscape, systems: Systems, runner: Runner
+) -> Iterator[Problem]:
+    """Compiling is the check: the very code that runs the mapping says what is wrong with it."""
+    record = landscape.records.get(mapping.target if mapping.inbound else mapping.source)
+    stream = mapping.source if mapping.inbound else mapping.target
+    found = systems.stream(*systems.named(stream))
+    if record is None or found is None:
+        return  # named where the mapping's ends are judged
+    interface = systems.fields(*systems.named(stream))
+    document = field_types(getattr(found, "document", ()))
+    try:
+        compile_mapping(
+            mapping,
+            interface if mapping.inbound else record.fields,
+            record.fields if mapping.inbound else document or None,
+            system=mapping.source.partition(".")[0] if mapping.inbound else "",
+            crosswalks=_crosswalks(mapping, landscape),
+            runner=runner,
+        )
+    except BadLandscape as bad:
+        yield from bad.problems
+
+
+def _crosswalks(mapping: MappingSpec, landscape: Landscape) -> Mapping[str, Crosswalk]:
+    """Those the mapping names; all of them if it names one that is not there, for the hint."""
+    named = {one.first for one in mapping_lookups(mapping) if one.function == "crosswalk"}
+    if not named <= set(landscape.crosswalks):
+        return landscape.crosswalks
+    return {name: landscape.crosswalks[name] for name in sorted(named)}
 
 
 def _controls(record: RecordTypeSpec) -> Iterator[Problem]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from tieout.landscape.form import did_you_mean
-from tieout.landscape.interfaces import Systems, field_types
+from tieout.landscape.interfaces import Systems
 from tieout.landscape.lookups import Lookup, mapping_lookups
 from tieout.landscape.schema import Landscape
 from tieout.rules.place import Problem
-from tieout.rules.spec import Each, FieldType, Group, Leaf, MappingSpec, Shape
+from tieout.rules.spec import MappingSpec
 
 
 def check_mappings(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
@@ -27,8 +27,6 @@ def check_mappings(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
                     "Keep one: an arrival becomes one record",
                 )
             yield from _inbound(mapping, landscape, systems)
-        else:
-            yield from _outbound(mapping, systems)
         for lookup in mapping_lookups(mapping):
             yield from check_lookup(lookup, landscape, systems)
     yield from _dead(landscape)
@@ -50,18 +48,10 @@ def _ends(mapping: MappingSpec, landscape: Landscape, systems: Systems) -> Itera
 
 
 def _inbound(mapping: MappingSpec, landscape: Landscape, systems: Systems) -> Iterator[Problem]:
-    system, stream = systems.named(mapping.source)
-    interface = systems.fields(system, stream)
-    if interface and mapping.key not in {one.name for one in interface}:
-        yield Problem(
-            mapping.place,
-            f"key '{mapping.key}' of mapping '{mapping.name}' is not a field of {mapping.source}",
-            did_you_mean(mapping.key, [one.name for one in interface]),
-        )
+    system, _ = systems.named(mapping.source)
     record = landscape.records.get(mapping.target)
     if record is None:
         return
-    yield from _against(mapping, mapping.fields, record.fields, record.name)
     if mapping.source.partition(".")[0] not in landscape.systems:
         return
     mine = record.owned.get(system, ())
@@ -80,66 +70,10 @@ def _inbound(mapping: MappingSpec, landscape: Landscape, systems: Systems) -> It
         )
 
 
-def _outbound(mapping: MappingSpec, systems: Systems) -> Iterator[Problem]:
-    found = systems.stream(*systems.named(mapping.target))
-    document = getattr(found, "document", ())
-    if document:
-        yield from _against(mapping, mapping.fields, field_types(document), mapping.target)
-
-
-def _against(
-    mapping: MappingSpec, shapes: Mapping[str, Shape], fields: tuple[FieldType, ...], what: str
-) -> Iterator[Problem]:
-    """Unknown and missing target fields, level by level."""
-    known = {one.name: one for one in fields}
-    for name, shape in shapes.items():
-        field = known.get(name)
-        if field is None:
-            yield Problem(
-                shape.place,
-                f"mapping '{mapping.name}' sets '{name}', which is not a field of '{what}'",
-                did_you_mean(name, known),
-            )
-        elif isinstance(shape, Each) != (field.type == "list") or (
-            isinstance(shape, Group) != (field.type == "object")
-        ):
-            yield from _wrong_shape(mapping, name, shape, field)
-        elif isinstance(shape, Each | Group) and field.fields:
-            yield from _against(mapping, shape.fields, field.fields, f"{what}.{name}")
-    place = next(iter(shapes.values())).place if shapes else mapping.place
-    for field in fields:
-        if field.required and field.name not in shapes:
-            yield Problem(
-                mapping.place if shapes is mapping.fields else place,
-                f"mapping '{mapping.name}' does not set '{field.name}', which '{what}' requires",
-                f"Add '{field.name}:' with an expression",
-            )
-
-
-def _wrong_shape(
-    mapping: MappingSpec, name: str, shape: Shape, field: FieldType
-) -> Iterator[Problem]:
-    if isinstance(shape, Leaf) and field.type in ("list", "object") and not field.fields:
-        return  # a list of plain values is one expression
-    wanted = {"list": "{each: path, fields: {…}}", "object": "a table of fields"}
-    yield Problem(
-        shape.place,
-        f"field '{name}' of mapping '{mapping.name}' is {field.type} and is not written as one",
-        f"Write {wanted.get(field.type, 'one expression')}",
-    )
-
-
 def check_lookup(lookup: Lookup, landscape: Landscape, systems: Systems) -> Iterator[Problem]:
-    """What crosswalk(), xref(), id_in() and number_in() name must exist."""
+    """What xref(), id_in() and number_in() name must exist."""
     if lookup.function == "crosswalk":
-        if lookup.first not in landscape.crosswalks:
-            yield Problem(
-                lookup.place,
-                f"there is no crosswalk '{lookup.first}'",
-                f"{did_you_mean(lookup.first, landscape.crosswalks)}, or write "
-                f"crosswalks/{lookup.first}.csv",
-            )
-        return
+        return  # the rules name it when they compile the expression
     record = lookup.first if lookup.function == "xref" else lookup.second
     if record and record not in landscape.records:
         yield Problem(
