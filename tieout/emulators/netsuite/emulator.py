@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from tieout.emulators.kit import Fault, FaultPlan, OutboundCall
-from tieout.emulators.netsuite import jobs, seeds, suiteql
+from tieout.emulators.netsuite import jobs, machine_token, seeds, suiteql
 from tieout.emulators.netsuite.answers import RECORD_PATH, Refused, answer, not_there
 from tieout.emulators.netsuite.books import Books
 from tieout.emulators.netsuite.collection import Collection
@@ -21,13 +21,15 @@ LIMITS_PATH = "/services/rest/system/v1/governanceLimits"
 
 class NetSuiteEmulator:
     """The vendor twin. Settings: the five of the token (`account`, `consumer_key`, …),
-    `closed_periods`, `concurrency` (as reported), `job_polls`; see `seeds.DEFAULTS`."""
+    `closed_periods`, `concurrency` (as reported), `job_polls`; see `seeds.DEFAULTS`. For OAuth 2.0
+    besides: `m2m_client_id`, `m2m_key_id`, `m2m_public_key`."""
 
     name = "netsuite"
 
     def __init__(self, base_url: str, settings: Mapping[str, str]) -> None:
         self.settings = {**seeds.DEFAULTS, **settings}
         self.faults = FaultPlan()
+        self._base_url = base_url.rstrip("/")
         self.tables: dict[str, dict[str, Row]] = seeds.tables(self.settings)
         self._books = Books(self.tables)
         self._records = Records(self._books, base_url)
@@ -39,7 +41,15 @@ class NetSuiteEmulator:
         """Answer one call; what the vendor refuses comes back in its error form."""
         try:
             self._books.refresh()
-            check_token(request, self.settings, self.tables.setdefault("nonce", {}))
+            tokens = self.tables.setdefault("token", {})
+            if request.path() == machine_token.PATH and request.method == "POST":
+                audience = self._base_url + machine_token.PATH
+                return machine_token.grant(request, self.settings, tokens, audience)
+            signed = request.header("Authorization")
+            if not (
+                signed.lower().startswith("bearer ") and machine_token.is_valid(signed, tokens)
+            ):
+                check_token(request, self.settings, self.tables.setdefault("nonce", {}))
             if "respond-async" in request.header("Prefer") and not request.path().startswith(
                 jobs.PATH
             ):

@@ -79,6 +79,7 @@ def tables(settings: Mapping[str, str]) -> dict[str, dict[str, Row]]:
         "deletedRecord": {},
         "job": {},
         "nonce": {},
+        "token": {},
         "counter": {},
     }
 
