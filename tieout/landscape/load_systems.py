@@ -77,7 +77,7 @@ def load_environment(
 
 def _system_environment(table: Table, what: str, problems: list[Problem]) -> EnvironmentSpec:
     known = ("settings", "secrets", "addresses", "most_in_flight", "timeout", "poll", "fence")
-    form = Form(table, what, (*known, "emulate"), problems)
+    form = Form(table, what, (*known, "emulate", "emulator"), problems)
     emulate = form.text("emulate", "")
     settings = form.text_table("settings")
     addresses = form.texts("addresses") or tuple(
@@ -100,6 +100,7 @@ def _system_environment(table: Table, what: str, problems: list[Problem]) -> Env
         poll_seconds=form.seconds("poll") or 60.0,
         fence_seconds=form.seconds("fence"),
         emulate=emulate,
+        emulator=form.text_table("emulator"),
         place=form.place,
     )
 

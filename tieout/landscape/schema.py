@@ -23,7 +23,8 @@ class EnvironmentSpec:
     """Endpoints, secret references and limits of one system in one environment.
 
     `secrets` maps secret names to references: `env:NAME`, `file:PATH` or, for emulated systems
-    only, `literal:…`. `emulate` is the name of the emulator to start ("" = a real system).
+    only, `literal:…`. `emulate` is the name of the emulator to start ("" = a real system), and
+    `emulator` holds the twin's own options.
     """
 
     settings: Mapping[str, str]
@@ -32,8 +33,9 @@ class EnvironmentSpec:
     most_in_flight: int = 4
     timeout_seconds: float = 30.0
     poll_seconds: float = 60.0
-    fence_seconds: float | None = None  # overrides a stream's in_flight bound upwards
+    fence_seconds: float | None = None  # a longer fence; emulated systems may shorten it too
     emulate: str = ""
+    emulator: Mapping[str, str] = field(default_factory=dict)  # the twin's own options
     place: Place = field(default_factory=lambda: Place("", 0))
 
 

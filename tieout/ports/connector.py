@@ -84,7 +84,7 @@ class Stream:
     facts: Mapping[str, Literal["amount", "date", "text"]] = field(default_factory=dict)
     most_writes_per_call: int = 100  # how many writes one `write` call may carry
     most_in_flight: int = 0  # calls at a time; 0: the session's limit decides
-    watch: str = ""  # thin webhook: rows named here are re-read
+    webhook_secret: str = ""  # the setting or secret that proves a webhook of this stream
 
 
 # --- what flows through -----------------------------------------------------------------------

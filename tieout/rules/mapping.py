@@ -58,10 +58,15 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class MappingResult:
-    """`mapped` and `errors`, both in the order of the rows that went in."""
+    """`mapped` and `errors`, both in the order of the rows that went in.
+
+    `partial` holds, by row id, what could be mapped of rows that have errors: never a document,
+    but enough to tell whether the row is in scope and how much is at stake.
+    """
 
     mapped: list[Mapped]
     errors: list[FieldError]
+    partial: dict[int, Mapped]
 
 
 class CompiledMapping:
@@ -125,8 +130,12 @@ class CompiledMapping:
                         batch, plan, chain, failed, rows, self.spec, self._crosswalks
                     ):
                         errors[index].append(error)
-        mapped = self._mapped(rows, results, errors)
-        return MappingResult(mapped, [one for index in sorted(errors) for one in errors[index]])
+        made = self._mapped(rows, results)
+        return MappingResult(
+            [one for index, one in made if index not in errors],
+            [one for index in sorted(errors) for one in errors[index]],
+            {one.row_id: one for index, one in made if index in errors},
+        )
 
     def _source(self, table: pa.Table, rows: Sequence[Row]) -> pa.Table:
         indexes = table.column(ROW).to_pylist()
@@ -143,8 +152,8 @@ class CompiledMapping:
         self,
         rows: Sequence[Row],
         results: Mapping[str, pa.Table],
-        errors: Mapping[int, list[FieldError]],
-    ) -> list[Mapped]:
+    ) -> list[tuple[int, Mapped]]:
+        """(index, what was made) of every row that could be read, in order."""
         table = results[self._root.label]
         waits = self._waits(results)
         rates = self._rates(results)
@@ -153,8 +162,6 @@ class CompiledMapping:
         bodies = table.column("#body").to_pylist()
         mapped: list[tuple[int, Mapped]] = []
         for position, index in enumerate(table.column(ROW).to_pylist()):
-            if index in errors:
-                continue
             row = rows[index]
             answers = {name: column[position] for name, column in zip(names, columns, strict=True)}
             made = Mapped(
@@ -166,8 +173,7 @@ class CompiledMapping:
                 tuple(sorted(waits.get(index, ()))),
             )
             mapped.append((index, made))
-        mapped.sort(key=lambda pair: pair[0])
-        return [one for _, one in mapped]
+        return sorted(mapped, key=lambda pair: pair[0])
 
     def _waits(self, results: Mapping[str, pa.Table]) -> dict[int, set[tuple[str, str, str]]]:
         found: dict[int, set[tuple[str, str, str]]] = defaultdict(set)

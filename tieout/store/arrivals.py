@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from tieout import clock
 from tieout.store.database import Connection
 
 PARTITIONS = 16
+GONE = "gone:"  # the version of a row that was not there when we looked; it has no own order
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,13 @@ def store_page(
     *,
     received_by: str,
     cursor: str | None = None,
+    settles_hints_until: dt.datetime | None = None,
 ) -> Stored:
     """Store rows and the cursor that read them in the caller's transaction.
 
     A row with the same key, version and content as an earlier one is counted, not stored twice.
-    Hints that asked for these rows are settled with them.
+    Hints for these rows that were asked before `settles_hints_until` are settled with them; a hint
+    that came later stays, since the row may have been read before it changed.
     """
     counted: dict[tuple[str, str, str], tuple[Incoming, int]] = {}
     for row in rows:
@@ -94,10 +98,12 @@ def store_page(
             },
         )
         new = result.rowcount
-        connection.execute(
-            "DELETE FROM hints WHERE system = %s AND stream = %s AND source_key = ANY(%s)",
-            (system, stream, [one.source_key for one in incoming]),
-        )
+        if settles_hints_until is not None:
+            connection.execute(
+                "DELETE FROM hints WHERE system = %s AND stream = %s AND source_key = ANY(%s) "
+                "AND asked_at <= %s",
+                (system, stream, [one.source_key for one in incoming], settles_hints_until),
+            )
     if cursor is not None:
         connection.execute(
             "INSERT INTO stream_cursors VALUES (%s, %s, %s, %s) "
@@ -225,4 +231,15 @@ def reopen(connection: Connection, arrival_ids: Sequence[int]) -> int:
         "UPDATE arrivals SET state = 'new', settled_at = NULL "
         "WHERE arrival_id = ANY(%s) AND state = 'held'",
         (list(arrival_ids),),
+    ).rowcount
+
+
+def supersede_held(
+    connection: Connection, system: str, stream: str, source_keys: Sequence[str]
+) -> int:
+    """Held arrivals of rows that went through in a later reading are over; returns how many."""
+    return connection.execute(
+        "UPDATE arrivals SET state = 'superseded', settled_at = %s WHERE state = 'held' "
+        "AND system = %s AND stream = %s AND source_key = ANY(%s)",
+        (clock.now(), system, stream, list(source_keys)),
     ).rowcount

@@ -214,9 +214,10 @@ def _claim(connection: psycopg.Connection[Any], landscape: str) -> None:
     ).fetchone()
     connection.execute("RESET ROLE")
     if row is None or row[0] != landscape:
+        owner = row[0] if row else "?"
         raise DatabaseUnfit(
-            f"this database belongs to the landscape '{row[0] if row else '?'}', not to '{landscape}'; "
-            "give each landscape a database of its own"
+            f"this database belongs to the landscape '{owner}', not to '{landscape}'; give each "
+            "landscape a database of its own"
         )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tieout import clock
+from tieout.rules.document import DocumentState, OpenState
 from tieout.store.database import Connection
 
 
@@ -28,13 +29,15 @@ class Document:
     reference: str
     generation: int
     revision: int
-    state: str
+    state: DocumentState
     target_id: str
     number: str
     proven_digest: str
     proven_dispatch: int | None
     open_dispatch: int | None
-    open_state: str
+    refused_intent: str
+    refusal: str
+    open_state: OpenState
     open_digest: str
     open_action: str
     open_attempts: int
@@ -141,7 +144,8 @@ def register(
 ) -> Mapping[str, Document]:
     """Make sure these documents are on the register; returns them by record key, locked.
 
-    Raises ReferenceTaken when another record's document already has the reference.
+    A reference that another record's document already has violates a unique constraint and fails
+    the transaction: two records must never share one document.
     """
     if not documents:
         return {}
@@ -174,7 +178,8 @@ def known(
     rows = connection.execute(
         "SELECT c.document_id, c.system, c.stream, c.record_type, c.record_key, c.part, "
         "c.reference, c.generation, c.revision, c.state, c.target_id, c.number, c.proven_digest, "
-        "c.proven_dispatch, c.open_dispatch, coalesce(d.state, ''), coalesce(d.digest, ''), "
+        "c.proven_dispatch, c.open_dispatch, c.refused_intent, c.refusal, coalesce(d.state, ''), "
+        "coalesce(d.digest, ''), "
         "coalesce(d.action, ''), coalesce(d.attempts, 0) "
         "FROM documents c LEFT JOIN dispatches d ON d.dispatch_id = c.open_dispatch "
         "WHERE c.system = %s AND c.stream = %s AND c.record_type = %s AND c.record_key = ANY(%s) "
@@ -197,8 +202,8 @@ def plan(connection: Connection, new: Sequence[NewDispatch]) -> list[int]:
             "stream, record_type, record_key, record_version, flow, reference, body, digest, "
             "previous, state, due_at, target_id, lane, partition_no, legal_entity, currency, "
             "amount, period, mapping, mapping_version, landscape_hash, rate_ids, planned_at) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'planned', %s, %s, "
-            "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING dispatch_id",
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'planned', %s, "
+            "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING dispatch_id",
             [
                 (
                     n.write_key,
@@ -387,6 +392,28 @@ def change(connection: Connection, changes: Sequence[Change]) -> None:
         )
 
 
+def refuse(connection: Connection, refusals: Sequence[tuple[int, str, str]]) -> None:
+    """Remember (document id, intent, refusal JSON): the same intent is not tried again until a
+    person replays it or the content changes."""
+    if not refusals:
+        return
+    connection.execute(
+        "UPDATE documents c SET refused_intent = t.intent, refusal = t.refusal "
+        "FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS t (document_id, intent, refusal) "
+        "WHERE c.document_id = t.document_id",
+        tuple(list(column) for column in zip(*refusals, strict=True)),
+    )
+
+
+def forgive(connection: Connection, record_keys: Sequence[str]) -> int:
+    """Let refused intents of these records be tried again; returns how many documents."""
+    return connection.execute(
+        "UPDATE documents SET refused_intent = '', refusal = '' "
+        "WHERE record_key = ANY(%s) AND refused_intent <> ''",
+        (list(record_keys),),
+    ).rowcount
+
+
 def previous_bodies(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int, str]:
     """Bodies of earlier dispatches, by id."""
     rows = connection.execute(
@@ -481,6 +508,7 @@ def add_proofs(connection: Connection, proofs: Sequence[Proof]) -> None:
         "UPDATE documents c SET state = CASE WHEN t.action IN ('void', 'delete') THEN 'voided' "
         "ELSE 'present' END, revision = t.revision, generation = t.generation, "
         "reference = t.reference, proven_digest = t.digest, proven_dispatch = t.dispatch_id, "
+        "refused_intent = '', refusal = '', "
         "target_id = CASE WHEN t.action = 'void' THEN c.target_id ELSE t.target_id END, "
         "number = CASE WHEN t.action = 'void' THEN c.number ELSE t.number END "
         "FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::int[], %s::text[], %s::text[], "

@@ -189,8 +189,9 @@ def _run(command: list[object], data: Path) -> None:
         raise EmbeddedPostgresError(f"cannot run {command[0]}: {error}") from error
     if done.returncode != 0:
         tail = log.read_text(errors="replace")[-1500:] if log.exists() else ""
+        said = done.stderr.strip() or done.stdout.strip()
         raise EmbeddedPostgresError(
-            f"{Path(str(command[0])).name} failed: {done.stderr.strip() or done.stdout.strip()}\n{tail}"
+            f"{Path(str(command[0])).name} failed: {said}\n{tail}"
             f"\nIf the disk is full, free some and start again; the data in {data} is intact."
         )
 
@@ -205,7 +206,8 @@ def _service_user() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise EmbeddedPostgresError(
-        f"running as root, and none of the users {', '.join(SERVICE_USERS)} exists to run PostgreSQL; "
+        f"running as root, and none of the users {', '.join(SERVICE_USERS)} exists to run "
+        "PostgreSQL; "
         "create one, run as an ordinary user, or set TIEOUT_DATABASE_URL"
     )
 

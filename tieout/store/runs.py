@@ -32,7 +32,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A record version that a flow must carry on: start, amend (`forward`) or take back (`undo`)."""
+    """A record version a flow must carry on: start or amend (`forward`), or take back (`undo`)."""
 
     flow: str
     record_type: str

@@ -69,7 +69,6 @@ class Salesforce:
     title = "Salesforce"
     streams: Mapping[str, Stream] = STREAMS
     errors: ErrorTable = ERRORS
-    webhook_secret = "organization_id"  # the setting that proves a webhook (InboundCall.secret)
     settings: Mapping[str, str] = {
         "base_url": "The organisation's own address, https://<My Domain>.my.salesforce.com",
         "api_version": "The API version to speak, for example 67.0",

@@ -79,6 +79,7 @@ _OPPORTUNITY = Stream(
     version=CHANGED,
     reads=True,
     receives=True,
+    webhook_secret="organization_id",  # an outbound message names the organisation it is from
     writes=True,
     fields=(
         Field("Id", "text", "Record id", required=True),

@@ -136,6 +136,8 @@ CREATE TABLE documents (
     proven_digest    text NOT NULL DEFAULT '',
     proven_dispatch  bigint,
     open_dispatch    bigint,
+    refused_intent   text NOT NULL DEFAULT '',  -- action/digest the target refused or changed
+    refusal          text NOT NULL DEFAULT '',  -- JSON: reason, words, next action, code, field
     legal_entity     text NOT NULL,
     partition_no     smallint NOT NULL,
     UNIQUE (system, stream, record_type, record_key, part),

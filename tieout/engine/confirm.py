@@ -1,0 +1,286 @@
+"""Confirm: read back by our reference and compare facts. Only a proof that agrees counts.
+
+It also settles what is Unknown, by grade: after the fence it looks. Found and agreeing is a proof;
+absent means the same bytes may leave again (A, B), or that a person must decide (C).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+from tieout import clock
+from tieout.engine import trouble
+from tieout.engine.context import Context
+from tieout.engine.dispatch import as_writes
+from tieout.finance.digest import canonical_json, digest_bytes
+from tieout.finance.outcome import Found, Written
+from tieout.ports.connector import Finds, Stream, Write
+from tieout.ports.errors import VendorFault
+from tieout.ports.http import NoAnswer
+from tieout.ports.signin import SignInFailed
+from tieout.store import audit, cases, dispatches, runs
+from tieout.store.cases import NewCase
+from tieout.store.dispatches import Attempt, Change, Dispatch, Proof
+from tieout.store.totals import Movement, move
+
+MOST_PER_LOOK = 500
+MOST_LOOKS = 8
+PENDING_SECONDS = 0.5
+
+
+@dataclass
+class _Verdicts:
+    """What one look came to, gathered for one transaction."""
+
+    proofs: list[Proof] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    refusals: list[tuple[int, str, str]] = field(default_factory=list)
+    doubts: list[NewCase] = field(default_factory=list)
+
+
+def confirm(context: Context) -> int:
+    """Look at everything written or unknown that is due; returns how many were looked at."""
+    looked = 0
+    for state in ("written", "unknown"):
+        with context.transaction() as connection:
+            streams = dispatches.due_streams(connection, context.partitions(), [state])
+        for system, stream in streams:
+            looked += _look(context, system, stream, state)
+    return looked
+
+
+def _look(context: Context, system: str, stream: str, state: str) -> int:
+    with context.transaction() as connection:
+        if trouble.paused(connection, system) is not None:
+            return 0
+        batch = dispatches.due(
+            connection, system, stream, state, context.partitions(), MOST_PER_LOOK
+        )
+        writes = as_writes(connection, batch)
+    finder = context.connector(system)
+    if not batch or not isinstance(finder, Finds):
+        return 0
+    started_at = clock.now()
+    try:
+        found = finder.find(context.session(system), stream, writes)
+    except (VendorFault, NoAnswer, SignInFailed) as error:
+        outcome = trouble.outcome_of(error)
+        with context.transaction() as connection:
+            free_at = trouble.note(connection, system, outcome, context.steward_of(system))
+            later = max(free_at, clock.now() + dt.timedelta(seconds=trouble.back_off_seconds(1)))
+            dispatches.change(
+                connection,
+                [
+                    Change(one.dispatch_id, state, later, one.handle, looks=one.looks)
+                    for one in batch
+                ],
+            )
+        return 0
+    spec = context.compiled.streams[system, stream]
+    verdicts = _Verdicts()
+    for one, write in zip(batch, writes, strict=True):
+        meant = finder.meant(stream, write)
+        _judge(context, verdicts, spec, one, write, meant, found.get(one.write_key), started_at)
+    _commit(context, verdicts, system)
+    return len(batch)
+
+
+def _judge(
+    context: Context,
+    verdicts: _Verdicts,
+    spec: Stream,
+    one: Dispatch,
+    write: Write,
+    meant: Mapping[str, str],
+    found: Found | None,
+    started_at: dt.datetime,
+) -> None:
+    """Decide about one dispatch from what the target shows."""
+    looks = one.looks + 1
+    if found is None:
+        outcome = _absent(context, verdicts, spec, one, write, looks)
+    elif found.pending:
+        outcome = f"pending: {found.pending}"
+        _look_again(verdicts, one, looks, found.pending)
+    else:
+        differences = compare(spec, meant, found.facts)
+        if not differences:
+            outcome = "agrees"
+            verdicts.proofs.append(_proof(one, meant, found, {}))
+            verdicts.changes.append(_ended(one, "proved", found, looks))
+        elif one.state == "unknown" and one.action != "create":
+            outcome = "not applied yet"  # it still shows what was there before
+            verdicts.changes.append(Change(one.dispatch_id, "planned", clock.now(), looks=looks))
+        else:
+            outcome = "differs"
+            verdicts.proofs.append(_proof(one, meant, found, differences))
+            verdicts.changes.append(_ended(one, "differs", found, looks))
+            verdicts.refusals.append(
+                (one.document_id, f"{one.action}/{one.digest}", _differs(one, differences))
+            )
+    verdicts.attempts.append(
+        Attempt(
+            one.dispatch_id,
+            one.attempts,
+            "look",
+            outcome.partition(":")[0],
+            "",
+            outcome,
+            None,
+            started_at,
+            one.legal_entity,
+        )
+    )
+
+
+def _absent(
+    context: Context, verdicts: _Verdicts, spec: Stream, one: Dispatch, write: Write, looks: int
+) -> str:
+    """It is not there. After a lost answer and its fence that is an answer; else look again."""
+    grade = spec.idempotency.grade if spec.idempotency else "C"
+    if one.state == "written":
+        return _look_again(verdicts, one, looks, "the target does not show it yet")
+    if grade in {"A", "B"}:
+        verdicts.changes.append(Change(one.dispatch_id, "planned", clock.now(), looks=looks))
+        return "not applied"
+    verdicts.changes.append(Change(one.dispatch_id, "in_doubt", clock.now(), looks=looks))
+    verdicts.doubts.append(
+        NewCase(
+            reason="in_doubt",
+            control=f"{one.system}.{one.stream}",
+            words="no answer came back, and this system cannot tell whether it has the document",
+            next_action=f"Look in {one.system} for {write.reference}; then say what you found.",
+            owner=context.steward_of(one.system),
+            field="reference",
+            value=write.reference,
+            system=one.system,
+            stream=one.stream,
+            record_type=one.record_type,
+            record_key=one.record_key,
+            dispatch_id=one.dispatch_id,
+            amount=one.amount,
+            currency=one.currency,
+            legal_entity=one.legal_entity,
+            period=one.period,
+        )
+    )
+    return "in doubt"
+
+
+def _look_again(verdicts: _Verdicts, one: Dispatch, looks: int, why: str) -> str:
+    if looks < MOST_LOOKS:
+        later = clock.now() + dt.timedelta(seconds=PENDING_SECONDS * 2 ** min(looks - 1, 6))
+        verdicts.changes.append(Change(one.dispatch_id, one.state, later, one.handle, looks=looks))
+        return f"pending: {why}"
+    verdicts.changes.append(Change(one.dispatch_id, "differs", clock.now(), looks=looks))
+    verdicts.refusals.append(
+        (
+            one.document_id,
+            f"{one.action}/{one.digest}",
+            _differs(one, {"document": (one.reference, why)}),
+        )
+    )
+    return f"gave up: {why}"
+
+
+def _ended(one: Dispatch, state: str, found: Found, looks: int) -> Change:
+    return Change(one.dispatch_id, state, clock.now(), one.handle, found.target_id, looks)
+
+
+def compare(
+    spec: Stream, meant: Mapping[str, str], found: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Facts that differ: name -> (meant, found). Amounts compare as numbers, the rest as text."""
+    return {
+        name: (value, found.get(name, ""))
+        for name, value in meant.items()
+        if not _same(spec.facts.get(name, "text"), value, found.get(name, ""))
+    }
+
+
+def _same(kind: str, meant: str, found: str) -> bool:
+    if kind != "amount":
+        return meant == found
+    try:
+        return Decimal(meant) == Decimal(found)
+    except InvalidOperation:
+        return False
+
+
+def _proof(
+    one: Dispatch,
+    meant: Mapping[str, str],
+    found: Found,
+    differences: Mapping[str, tuple[str, str]],
+) -> Proof:
+    meant_text = canonical_json(dict(meant)).decode()
+    found_text = canonical_json(dict(found.facts)).decode()
+    differing = canonical_json({k: list(v) for k, v in differences.items()}).decode()
+    together = digest_bytes(f"{one.write_key}\n{meant_text}\n{found_text}".encode())
+    return Proof(
+        one,
+        not differences,
+        meant_text,
+        found_text,
+        differing if differences else "",
+        found.target_id,
+        found.number,
+        together,
+    )
+
+
+def _differs(one: Dispatch, differences: Mapping[str, tuple[str, str]]) -> str:
+    told = "; ".join(
+        f"{name}: meant {meant}, found {found or 'nothing'}"
+        for name, (meant, found) in differences.items()
+    )
+    return json.dumps(
+        {
+            "reason": "differs",
+            "words": f"{one.system} shows something else than we wrote: {told}",
+            "next_action": f"Find out who changed {one.reference} in {one.system}; then replay.",
+            "code": one.reference,
+            "field": next(iter(differences), ""),
+        }
+    )
+
+
+def _commit(context: Context, verdicts: _Verdicts, system: str) -> None:
+    agreed = [proof for proof in verdicts.proofs if proof.agrees]
+    with context.transaction() as connection:
+        trouble.note(connection, system, Written(""), context.steward_of(system))
+        dispatches.change(connection, verdicts.changes)
+        if verdicts.proofs:
+            dispatches.add_proofs(connection, verdicts.proofs)
+        dispatches.refuse(connection, verdicts.refusals)
+        dispatches.log_attempts(connection, verdicts.attempts, context.worker)
+        if verdicts.doubts:
+            cases.open_cases(connection, verdicts.doubts)
+        touched = [str(proof.dispatch.document_id) for proof in agreed]
+        touched += [str(document_id) for document_id, _, _ in verdicts.refusals]
+        runs.wake(connection, "document", touched)
+        move(connection, [_posted(proof.dispatch) for proof in agreed])
+        audit.record(
+            connection,
+            context.actor,
+            "prove",
+            [(f"proof/{proof.dispatch.write_key}", proof.digest) for proof in verdicts.proofs],
+        )
+
+
+def _posted(one: Dispatch) -> Movement:
+    bucket = {"create": "posted", "change": "changed", "void": "voided"}.get(one.action, "deleted")
+    return Movement(
+        one.flow,
+        f"{one.system}.{one.stream}",
+        bucket,
+        one.legal_entity,
+        one.period,
+        one.currency,
+        one.amount,
+    )

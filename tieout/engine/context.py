@@ -1,0 +1,89 @@
+"""What every part of the engine works with: the landscape compiled, the database, open sessions.
+
+A context belongs to one process. Its transactions all begin by making sure that the process still
+holds its leases, so that a frozen worker that wakes up late can change nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tieout import clock
+from tieout.engine.compiled import Compiled
+from tieout.landscape.schema import EnvironmentSpec, Landscape
+from tieout.ports.connector import Connector
+from tieout.ports.http import Transport
+from tieout.ports.opening import open_session
+from tieout.ports.registry import connector as connector_named
+from tieout.ports.secrets import resolve
+from tieout.ports.session import Session
+from tieout.rules.runner import Runner
+from tieout.store import leases
+from tieout.store.arrivals import PARTITIONS
+from tieout.store.database import Connection, Database
+
+
+@dataclass
+class Context:
+    """One engine process. `transports` replaces HTTP clients by system (a rehearsal)."""
+
+    landscape: Landscape
+    environment: str
+    database: Database
+    compiled: Compiled
+    runner: Runner
+    actor: str = "tieout"
+    holder: uuid.UUID = field(default_factory=clock.new_id)
+    leases: dict[str, int] = field(default_factory=dict)
+    transports: Mapping[str, Transport] = field(default_factory=dict)
+    _sessions: dict[str, Session] = field(default_factory=dict)
+
+    @property
+    def worker(self) -> str:
+        """This process, as evidence names it."""
+        return str(self.holder)
+
+    def partitions(self) -> list[int]:
+        """The partitions this process may work on now."""
+        return [no for no in range(PARTITIONS) if f"partition:{no}" in self.leases]
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction of the record plane, fenced by this process's leases.
+
+        Raises LeaseLost when another worker has taken over; nothing is changed then.
+        """
+        with self.database.transaction() as connection:
+            leases.hold(connection, self.leases, self.holder)
+            yield connection
+
+    def environment_of(self, system: str) -> EnvironmentSpec:
+        return self.landscape.environments[self.environment][system]
+
+    def connector(self, system: str) -> Connector:
+        """The connector of a system. Raises UnknownConnector."""
+        return connector_named(self.landscape.systems[system].connector)
+
+    def session(self, system: str) -> Session:
+        """The open line to a system, opened on first use. Raises SettingMissing, SecretMissing."""
+        if system not in self._sessions:
+            spec = self.environment_of(system)
+            secrets = {name: resolve(name, ref) for name, ref in spec.secrets.items()}
+            self._sessions[system] = open_session(
+                system,
+                self.connector(system),
+                spec.settings,
+                secrets,
+                spec.addresses,
+                spec.most_in_flight,
+                spec.timeout_seconds,
+                self.transports.get(system),
+            )
+        return self._sessions[system]
+
+    def steward_of(self, system: str) -> str:
+        """Who owns trouble with this system."""
+        return self.landscape.systems[system].steward

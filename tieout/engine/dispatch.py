@@ -1,0 +1,323 @@
+"""Dispatch: commit the intent, send, commit what came of it. Exactly in that order.
+
+A process that dies after the intent leaves a dispatch in `sending`; whoever takes over its
+partition treats it as Unknown: fence, look, then decide. Nothing is retried here: an outcome says
+when a dispatch may leave again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tieout import clock
+from tieout.engine import trouble
+from tieout.engine.context import Context
+from tieout.finance.outcome import (
+    Accepted,
+    AlreadyThere,
+    Busy,
+    Denied,
+    Drift,
+    Outage,
+    Outcome,
+    Rejected,
+    Unknown,
+    Written,
+)
+from tieout.ports.connector import Follows, Job, Write, Writes
+from tieout.store import dispatches, runs
+from tieout.store.database import Connection
+from tieout.store.dispatches import Attempt, Change, Dispatch
+
+MOST_PER_CALL = 200
+HOLD_BACK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call to one stream: what goes out, or what is asked about."""
+
+    kind: str  # send or follow
+    system: str
+    stream: str
+    dispatches: tuple[Dispatch, ...]
+    writes: tuple[Write, ...]
+    started_at: dt.datetime
+
+
+def recover(context: Context) -> int:
+    """Dispatches that a dead worker was sending become Unknown; returns how many."""
+    with context.transaction() as connection:
+        lost = dispatches.orphans(connection, context.partitions())
+        if not lost:
+            return 0
+        now = clock.now()
+        dispatches.change(
+            connection,
+            [
+                Change(one.dispatch_id, "unknown", now + fence(context, one), one.handle)
+                for one in lost
+            ],
+        )
+        dispatches.log_attempts(
+            connection,
+            [
+                Attempt(
+                    one.dispatch_id,
+                    one.attempts,
+                    "send",
+                    "Unknown",
+                    "WORKER_LOST",
+                    "the worker that was sending this died before it could say what came of it",
+                    None,
+                    now,
+                    one.legal_entity,
+                )
+                for one in lost
+            ],
+            context.worker,
+        )
+    return len(lost)
+
+
+def send(context: Context) -> int:
+    """Send what is due, one call per stream, systems side by side; returns how many left."""
+    calls = [
+        call
+        for system, stream in _due(context, "planned")
+        if (call := _begin(context, system, stream)) is not None
+    ]
+    return _carry_out(context, calls)
+
+
+def follow(context: Context) -> int:
+    """Ask after accepted asynchronous jobs; returns how many dispatches were asked about."""
+    calls = []
+    for system, stream in _due(context, "accepted"):
+        with context.transaction() as connection:
+            if trouble.paused(connection, system) is not None:
+                continue
+            due = dispatches.due(
+                connection,
+                system,
+                stream,
+                "accepted",
+                context.partitions(),
+                MOST_PER_CALL * 10,
+                whole_batch=True,
+            )
+            writes = as_writes(connection, due)
+        if due:
+            calls.append(_Call("follow", system, stream, tuple(due), tuple(writes), clock.now()))
+    return _carry_out(context, calls)
+
+
+def fence(context: Context, one: Dispatch) -> dt.timedelta:
+    """How long an unanswered write may still be under way: the stream's bound, or the
+    environment's own when that is longer. Only an emulated system may have a shorter one."""
+    stream = context.compiled.streams[one.system, one.stream]
+    bound = stream.idempotency.in_flight_seconds if stream.idempotency else 0.0
+    environment = context.environment_of(one.system)
+    own = environment.fence_seconds or 0.0
+    return dt.timedelta(seconds=own if environment.emulate and own else max(bound, own))
+
+
+def as_writes(connection: Connection, batch: Sequence[Dispatch]) -> list[Write]:
+    """Stored dispatches as the connector's writes, with the document each one replaces."""
+    previous = dispatches.previous_bodies(
+        connection, [one.previous for one in batch if one.previous is not None]
+    )
+    return [
+        Write(
+            write_key=one.write_key,
+            reference=one.reference,
+            action=one.action,  # type: ignore[arg-type]
+            document=json.loads(one.body),
+            target_id=one.target_id,
+            previous=json.loads(previous[one.previous])
+            if one.previous is not None and one.previous in previous
+            else None,
+        )
+        for one in batch
+    ]
+
+
+def _due(context: Context, state: str) -> list[tuple[str, str]]:
+    with context.transaction() as connection:
+        return dispatches.due_streams(connection, context.partitions(), [state])
+
+
+def _begin(context: Context, system: str, stream: str) -> _Call | None:
+    """Choose what leaves now and commit that it leaves."""
+    spec = context.compiled.streams[system, stream]
+    batched = any(
+        step.batch_seconds is not None and context.compiled.target_of(step) == (system, stream)
+        for flow in context.landscape.flows.values()
+        for step in flow.steps
+        if step.mapping
+    )
+    most = spec.most_writes_per_call if batched else min(spec.most_writes_per_call, MOST_PER_CALL)
+    with context.transaction() as connection:
+        if trouble.paused(connection, system) is not None:
+            return None
+        if batched and _job_under_way(connection, system, stream):
+            return None  # one import at a time: the next batch grows meanwhile
+        batch = dispatches.due(
+            connection, system, stream, "planned", context.partitions(), most, whole_batch=batched
+        )
+        if not batch:
+            return None
+        writes = as_writes(connection, batch)
+        together = hashlib.sha256("\n".join(one.digest for one in batch).encode()).hexdigest()
+        dispatches.start_sending(connection, batch, delivery=together if batched else "")
+    sent = [
+        Dispatch(
+            **{**{n: getattr(one, n) for n in Dispatch.__slots__}, "attempts": one.attempts + 1}
+        )
+        for one in batch
+    ]
+    return _Call("send", system, stream, tuple(sent), tuple(writes), clock.now())
+
+
+def _job_under_way(connection: Connection, system: str, stream: str) -> bool:
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM dispatches WHERE system = %s AND stream = %s "
+        "AND state IN ('accepted', 'sending'))",
+        (system, stream),
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _carry_out(context: Context, calls: Sequence[_Call]) -> int:
+    """Make the calls side by side and commit each one's outcomes as it returns."""
+    if not calls:
+        return 0
+    for call in calls:
+        context.session(call.system)  # opened here: sessions are made by one thread
+    with clock.executor(len(calls)) as pool:
+        for call, outcomes in zip(
+            calls, pool.map(lambda one: _answers(context, one), calls), strict=True
+        ):
+            _commit(context, call, outcomes)
+    return sum(len(call.dispatches) for call in calls)
+
+
+def _answers(context: Context, call: _Call) -> Sequence[Outcome]:
+    connector, session = context.connector(call.system), context.session(call.system)
+    if call.kind == "send":
+        if not isinstance(connector, Writes):
+            raise TypeError(f"{call.system} does not write; `tieout check` should have said so")
+        return connector.write(session, call.stream, call.writes)
+    if not isinstance(connector, Follows):
+        raise TypeError(f"{call.system} accepted a job but does not follow any")
+    jobs: dict[str, list[int]] = {}
+    for index, one in enumerate(call.dispatches):
+        jobs.setdefault(one.handle, []).append(index)
+    answers = connector.follow(
+        session,
+        call.stream,
+        [Job(handle, tuple(call.writes[i] for i in at)) for handle, at in jobs.items()],
+    )
+    by_index: dict[int, Outcome] = {}
+    for indexes, outcomes in zip(jobs.values(), answers, strict=True):
+        by_index.update(zip(indexes, outcomes, strict=True))
+    return [by_index[index] for index in range(len(call.dispatches))]
+
+
+def _commit(context: Context, call: _Call, outcomes: Sequence[Outcome]) -> None:
+    """One transaction: new states, evidence, system pauses, refusals."""
+    now = clock.now()
+    changes: list[Change] = []
+    refusals: list[tuple[int, str, str]] = []
+    with context.transaction() as connection:
+        free_at = _note_system(context, connection, call.system, outcomes, now)
+        for one, outcome in zip(call.dispatches, outcomes, strict=True):
+            changes.append(_change(context, call, one, outcome, free_at, now))
+            if isinstance(outcome, Rejected):
+                refusals.append((one.document_id, f"{one.action}/{one.digest}", _refusal(outcome)))
+        dispatches.change(connection, changes)
+        dispatches.refuse(connection, refusals)
+        dispatches.log_attempts(connection, _attempts(call, outcomes), context.worker)
+        refused = [str(document_id) for document_id, _, _ in refusals]
+        runs.wake(connection, "document", refused)
+
+
+def _note_system(
+    context: Context,
+    connection: Connection,
+    system: str,
+    outcomes: Sequence[Outcome],
+    now: dt.datetime,
+) -> dt.datetime:
+    """Tell the system's state from all outcomes of a call: the worst one counts."""
+    ranked = sorted(outcomes, key=_severity)
+    worst = ranked[-1] if ranked else Written("")
+    return max(trouble.note(connection, system, worst, context.steward_of(system)), now)
+
+
+def _severity(outcome: Outcome) -> int:
+    order: Sequence[type] = (Busy, Outage, Drift, Denied)
+    return next((n + 1 for n, kind in enumerate(order) if isinstance(outcome, kind)), 0)
+
+
+def _change(
+    context: Context,
+    call: _Call,
+    one: Dispatch,
+    outcome: Outcome,
+    free_at: dt.datetime,
+    now: dt.datetime,
+) -> Change:
+    match outcome:
+        case Written(target_id=target) | AlreadyThere(target_id=target):
+            return Change(one.dispatch_id, "written", now, one.handle, target)
+        case Accepted(handle=handle, look_after_seconds=seconds):
+            return Change(one.dispatch_id, "accepted", now + dt.timedelta(seconds=seconds), handle)
+        case Rejected():
+            return Change(one.dispatch_id, "rejected", now, one.handle)
+        case Unknown():
+            return Change(one.dispatch_id, "unknown", now + fence(context, one), one.handle)
+        case _ if call.kind == "follow":  # the job goes on; only the question was not answered
+            return Change(one.dispatch_id, "accepted", free_at, one.handle)
+        case _:
+            later = max(free_at, now + dt.timedelta(seconds=HOLD_BACK_SECONDS * clock.random()))
+            return Change(one.dispatch_id, "planned", later, one.handle)
+
+
+def _refusal(outcome: Rejected) -> str:
+    detail = outcome.detail
+    reason = "period_closed" if detail.code == "period_closed" else "rejected"
+    return json.dumps(
+        {
+            "reason": reason,
+            "words": detail.words,
+            "next_action": detail.next_action,
+            "code": detail.code,
+            "field": detail.field,
+        }
+    )
+
+
+def _attempts(call: _Call, outcomes: Sequence[Outcome]) -> list[Attempt]:
+    details: Mapping[int, Outcome] = dict(enumerate(outcomes))
+    found = []
+    for index, one in enumerate(call.dispatches):
+        detail = trouble.detail_of(details[index])
+        found.append(
+            Attempt(
+                one.dispatch_id,
+                one.attempts,
+                call.kind,
+                type(details[index]).__name__,
+                detail.code,
+                detail.words[:1000],
+                detail.http_status,
+                call.started_at,
+                one.legal_entity,
+            )
+        )
+    return found

@@ -1,0 +1,104 @@
+"""Replay: put what a case stopped back in line, in order, never as a second document.
+
+Inbound, the held arrival is resolved again with today's mapping and crosswalks, and the row is read
+afresh from its source, so that a correction made there counts. Outbound, the run starts again at
+its first step: documents that are as they should be are passed, refused intents may be tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tieout.engine.context import Context
+from tieout.engine.steps import references
+from tieout.store import arrivals, audit, cases, dispatches, records
+from tieout.store.cases import Case
+from tieout.store.database import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What was put back in line."""
+
+    cases: tuple[int, ...]
+    arrivals: int
+    runs: int
+    dry_run: bool
+
+
+class NothingToReplay(Exception):
+    """No open case matches. Says what was looked for."""
+
+
+def replay(
+    context: Context, *, case_ids: Sequence[int] | None = None, any_id: str = "",
+    reason: str = "", dry_run: bool = False,
+) -> Replayed:
+    """Replay open cases: by id, by any id of their record, by reason, or all of them.
+
+    `dry_run` says what would be put back and changes nothing. Raises NothingToReplay.
+    """
+    with context.database.transaction() as connection:
+        chosen = [
+            case for case in cases.read(connection, case_ids=case_ids, most=100_000)
+            if (not reason or case.reason == reason)
+            and (not any_id or any_id in _ids_of(connection, case))
+        ]
+        if not chosen:
+            raise NothingToReplay(
+                "no open case matches"
+                + (f" '{any_id or reason}'" if any_id or reason else "")
+                + "; `tieout cases` lists the open ones"
+            )
+        held = [case for case in chosen if case.run_id is None and case.source_key]
+        stuck = sorted({case.run_id for case in chosen if case.run_id is not None})
+        found = Replayed(tuple(case.case_id for case in chosen), len(held), len(stuck), dry_run)
+        if dry_run:
+            return found
+        _read_again(connection, held)
+        _run_again(connection, context, stuck)
+        audit.action(
+            connection, context.actor, "replay",
+            {"cases": list(found.cases), "any_id": any_id, "reason": reason},
+        )
+        connection.execute("SELECT pg_notify('tieout_work', 'replay')")
+    return found
+
+
+def _ids_of(connection: Connection, case: Case) -> set[str]:
+    """Every id by which somebody may mean this case."""
+    known = {case.source_key, case.record_key, f"case:{case.case_id}", str(case.case_id)}
+    rows = connection.execute(
+        "SELECT external_id, number FROM xrefs WHERE record_key = %s "
+        "UNION SELECT reference, number FROM documents WHERE record_key = %s",
+        (case.record_key, case.record_key),
+    ).fetchall()
+    return {name for name in known | {str(v) for row in rows for v in row} if name}
+
+
+def _read_again(connection: Connection, held: Sequence[Case]) -> None:
+    arrivals.reopen(connection, [one.arrival_id for one in held if one.arrival_id is not None])
+    for case in held:
+        arrivals.store_hints(connection, case.system, [(case.stream, case.source_key)])
+
+
+def _run_again(connection: Connection, context: Context, run_ids: Sequence[int]) -> None:
+    """Start these runs over, forgive refusals of their documents and of what they refer to."""
+    rows = connection.execute(
+        "UPDATE runs SET state = 'ready', step_no = 0, waits_for = '', waits_since = NULL, "
+        "due_at = NULL WHERE run_id = ANY(%s) AND state = 'held' "
+        "RETURNING record_type, record_key",
+        (list(run_ids),),
+    ).fetchall()
+    keys = {str(key) for _, key in rows}
+    for record_type in sorted({str(kind) for kind, _ in rows}):
+        spec = context.landscape.records[record_type]
+        newest = records.newest(
+            connection, record_type, [str(key) for kind, key in rows if kind == record_type]
+        )
+        for record in newest.values():
+            keys.update(references(record.body, [path for path, _ in spec.references()]))
+            arrivals.store_hints(connection, record.system, [(record.stream, record.source_key)])
+    dispatches.forgive(connection, sorted(keys))
+
