@@ -69,8 +69,8 @@ COMPANIES = (
 
 def session(address: str, database: str, login: str, password: str) -> Session:
     """An open line to a Tryton server."""
-    settings = {"base_url": address, "database": database}
-    secrets = {"login": login, "password": password}
+    settings = {"base_url": address, "database": database, "login": login}
+    secrets = {"password": password}
     return Session(
         "tryton",
         settings,

@@ -97,14 +97,22 @@ def ensure_installed(home: Path) -> Path:
 
 @contextlib.contextmanager
 def cluster(home: Path) -> Iterator[embedded.Embedded]:
-    """Tryton's own PostgreSQL; stopped at the end unless it ran before."""
-    before = embedded.running(home)
-    running = before or embedded.start(home)
+    """Tryton's own PostgreSQL; the last one to leave stops it."""
+    running = embedded.start(home)
     try:
         yield running
     finally:
-        if before is None:
+        if not _others(running):
             embedded.stop(home)
+
+
+def _others(postgres: embedded.Embedded) -> bool:
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return row is not None and int(row[0]) > 0
 
 
 def databases(postgres: embedded.Embedded) -> set[str]:
@@ -199,6 +207,23 @@ def server(binaries: Path, configuration: Path, database: str, port: int) -> Ite
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(STOP_SECONDS)
+
+
+def password(home: Path) -> str:
+    """The password of Tryton's users in this folder, made once."""
+    path = home / "password"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(f"tryton-{clock.new_id().hex[12:]}\n")
+    return path.read_text().strip()
+
+
+def tidy(configuration: Path) -> None:
+    """Keep the last server's log under one name, and no configuration of a server that is gone."""
+    log = configuration.with_suffix(".log")
+    if log.exists():
+        log.replace(configuration.with_name("trytond.log"))
+    configuration.unlink(missing_ok=True)
 
 
 def free_port() -> int:

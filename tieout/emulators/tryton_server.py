@@ -16,8 +16,6 @@ from tieout.emulators import tryton_books, tryton_home
 from tieout.ports.session import Session
 from tieout.store import embedded
 
-PASSWORD = "demo-tryton-password-2020"  # of a throw-away database on a loopback address
-
 
 @dataclass(frozen=True, slots=True)
 class TrytonServer:
@@ -28,15 +26,14 @@ class TrytonServer:
     user: str
     password: str
     ids: Mapping[str, Mapping[str, str]]
-    administrator_password: str
 
     def settings(self) -> dict[str, str]:
         """The connector's settings for this server."""
-        return {"base_url": self.url, "database": self.database}
+        return {"base_url": self.url, "database": self.database, "login": self.user}
 
     def secrets(self) -> dict[str, str]:
         """The connector's secrets for this server."""
-        return {"login": self.user, "password": self.password}
+        return {"password": self.password}
 
     def session(self) -> Session:
         """An open line as the connection's own user."""
@@ -44,7 +41,7 @@ class TrytonServer:
 
     def administrator(self) -> Session:
         """An open line as the administrator: for what a person would do in Tryton."""
-        return tryton_books.session(self.url, self.database, "admin", self.administrator_password)
+        return tryton_books.session(self.url, self.database, "admin", self.password)
 
 
 @contextlib.contextmanager
@@ -58,15 +55,17 @@ def tryton_server(
     """A real Tryton whose files live in `folder`/tryton.
 
     Without `database` a fresh clone is made and dropped at the end; a named one is made when it is
-    missing and kept. `port` 0 takes a free one. `say` hears what takes long. Raises TrytonUnfit,
+    missing and kept. `port` 0 takes a free one. The password of both users is in the file
+    `folder`/tryton/password, made for this folder. `say` hears what takes long. Raises TrytonUnfit,
     EmbeddedPostgresError.
     """
     home = folder / "tryton"
     home.mkdir(parents=True, exist_ok=True)
     say("installing Tryton in an environment of its own")
     binaries = tryton_home.ensure_installed(home)
+    password = tryton_home.password(home)
     with tryton_home.cluster(home) as postgres:
-        template = _template(home, binaries, postgres, say)
+        template = _template(home, binaries, postgres, password, say)
         name = database or f"tryton_{clock.new_id().hex[-12:]}"
         if name not in tryton_home.databases(postgres):
             tryton_home.create_database(postgres, name, template)
@@ -74,15 +73,10 @@ def tryton_server(
         configuration = tryton_home.write_configuration(home, postgres, chosen)
         try:
             with tryton_home.server(binaries, configuration, name, chosen) as address:
-                yield TrytonServer(
-                    address,
-                    name,
-                    tryton_books.LOGIN,
-                    PASSWORD,
-                    tryton_books.ids(address, name, PASSWORD),
-                    PASSWORD,
-                )
+                ids = tryton_books.ids(address, name, password)
+                yield TrytonServer(address, name, tryton_books.LOGIN, password, ids)
         finally:
+            tryton_home.tidy(configuration)
             if not database:
                 tryton_home.drop_database(postgres, name)
 
@@ -91,28 +85,32 @@ def _template(
     home: Path,
     binaries: Path,
     postgres: embedded.Embedded,
+    password: str,
     say: Callable[[str], None],
 ) -> str:
     """The prepared database, made when this content was never prepared here. It gets its final
     name last: an interrupted preparation is thrown away and starts afresh."""
-    empty = f"empty_{tryton_home.digest(*tryton_home.PINS)}"
-    name = f"books_{tryton_home.digest(tryton_books.VERSION, *tryton_home.PINS)}"
+    empty = f"empty_{tryton_home.digest(password, *tryton_home.PINS)}"
+    name = f"books_{tryton_home.digest(tryton_books.VERSION, password, *tryton_home.PINS)}"
     there = tryton_home.databases(postgres)
     if name in there:
         return name
     building = "building"
     chosen = tryton_home.free_port()
     configuration = tryton_home.write_configuration(home, postgres, chosen)
-    tryton_home.drop_database(postgres, building)
-    if empty not in there:
-        say("initialising Tryton's database")
-        tryton_home.create_database(postgres, building)
-        tryton_home.initialise(binaries, configuration, building, PASSWORD)
-        tryton_home.rename_database(postgres, building, empty)
-    say("setting up companies, currencies, charts of accounts and periods")
-    tryton_home.create_database(postgres, building, empty)
-    with tryton_home.server(binaries, configuration, building, chosen) as address:
-        at = tryton_books.session(address, building, "admin", PASSWORD)
-        tryton_books.Books(at).set_up(PASSWORD)
-    tryton_home.rename_database(postgres, building, name)
+    try:
+        tryton_home.drop_database(postgres, building)
+        if empty not in there:
+            say("initialising Tryton's database")
+            tryton_home.create_database(postgres, building)
+            tryton_home.initialise(binaries, configuration, building, password)
+            tryton_home.rename_database(postgres, building, empty)
+        say("setting up companies, currencies, charts of accounts and periods")
+        tryton_home.create_database(postgres, building, empty)
+        with tryton_home.server(binaries, configuration, building, chosen) as address:
+            at = tryton_books.session(address, building, "admin", password)
+            tryton_books.Books(at).set_up(password)
+        tryton_home.rename_database(postgres, building, name)
+    finally:
+        tryton_home.tidy(configuration)
     return name

@@ -32,9 +32,9 @@ class Tryton:
     settings: Mapping[str, str] = {
         "base_url": "Address of the Tryton server, without the database name",
         "database": "Name of the Tryton database",
+        "login": "Login of the connection's own Tryton user, not an administrator's",
     }
     secrets: Mapping[str, str] = {
-        "login": "Login of the connection's own Tryton user",
         "password": "Password of that user",
     }
 

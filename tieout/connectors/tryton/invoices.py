@@ -1,7 +1,8 @@
 """Invoices: processing a sale makes its one invoice in Tryton; we date it, post it and prove it.
 
 Posting is a transition of that very document, so a repeat can never make a second one. A posted
-invoice is not edited: it is credited with refund, in one call that cancels it at the same time.
+invoice is not edited: it is credited with refund, in one call that cancels it at the same time. The
+credit note is paid at once and takes no reference; the invoice's cancelling move names it.
 """
 
 from __future__ import annotations
@@ -40,11 +41,6 @@ FIELDS = (
     "sales",
     "cancel_move.origin",
 )
-
-
-def void_reference(reference: str) -> str:
-    """The reference of the credit note that reverses an invoice."""
-    return f"{reference}-VOID"
 
 
 def facts_meant(write: Write) -> dict[str, str]:
@@ -191,16 +187,7 @@ def _void(at: Session, write: Write, row: wire.Row | None) -> Planned:
         _credit_made,
     )
 
-    def name(chain: Chain) -> Request:
-        return wire.call(
-            at,
-            "model.account.invoice.write",
-            [int(chain.target_id)],
-            {"reference": void_reference(write.reference)},
-            context=context,
-        )
-
-    return Chain(write, [*steps, Step(name)])
+    return Chain(write, steps)
 
 
 def _credit_made(chain: Chain, result: object) -> None:

@@ -35,6 +35,7 @@ class Reading:
     model: str
     fields: Mapping[str, str]  # payload field -> path in Tryton
     where: tuple[wire.Clause, ...] = ()
+    reverses: bool = False  # says of a credit note which invoice it cancelled
 
 
 READINGS: Mapping[str, Reading] = {
@@ -67,6 +68,7 @@ READINGS: Mapping[str, Reading] = {
             "total_amount": "total_amount",
         },
         (["type", "=", "out"],),
+        reverses=True,
     ),
 }
 
@@ -96,8 +98,8 @@ def read(at: Session, stream: str, cursor: str) -> Page:
             order=((name, "ASC"), ("id", "ASC")),
             most=PAGE_ROWS,
         )
-        for row in found:
-            items[str(row["id"])] = _item(reading, row)
+        for item in _items(at, reading, found):
+            items[item.key] = item
         more = more or len(found) == PAGE_ROWS
         if found:
             marks[name] = (_instant(found[-1][name]), int(str(found[-1]["id"])))
@@ -115,7 +117,7 @@ def fetch(at: Session, stream: str, keys: Sequence[str]) -> list[Item]:
     reading = READINGS[stream]
     ids = sorted({int(key) for key in keys if key.isdigit()})
     rows = wire.rows(at, ERRORS, reading.model, [["id", "in", ids]], _paths(reading)) if ids else []
-    there = {str(row["id"]): _item(reading, row) for row in rows}
+    there = {item.key: item for item in _items(at, reading, rows)}
     return [there.get(key) or Item(key, "", json.dumps({"id": key}), True) for key in keys]
 
 
@@ -123,13 +125,44 @@ def _paths(reading: Reading) -> list[str]:
     return [*reading.fields.values(), *LISTS]
 
 
-def _item(reading: Reading, row: wire.Row) -> Item:
+def _items(at: Session, reading: Reading, rows: Sequence[wire.Row]) -> list[Item]:
+    reversed_by = _reversals(at, rows) if reading.reverses else {}
+    return [_item(reading, row, reversed_by.get(str(row["id"]))) for row in rows]
+
+
+def _item(reading: Reading, row: wire.Row, reverses: object) -> Item:
     modified = _instant(row["write_date"] or row["create_date"]).isoformat(timespec="microseconds")
     payload: dict[str, object] = {"id": str(row["id"])}
     for name, path in reading.fields.items():
         payload[name] = plain(value_at(row, path))
+    if reading.reverses:
+        payload["reverses"] = reverses
     payload["modified"] = modified + "Z"
     return Item(str(row["id"]), modified + "Z", json.dumps(payload, ensure_ascii=False))
+
+
+def _reversals(at: Session, rows: Sequence[wire.Row]) -> dict[str, object]:
+    """By credit note id, the reference of the invoice it cancelled: that invoice's cancelling move
+    comes from the credit note."""
+    credit_ids = [str(row["id"]) for row in rows if _negative(row.get("total_amount"))]
+    if not credit_ids:
+        return {}
+    origins = [f"account.invoice,{identity}" for identity in credit_ids]
+    cancelled = wire.rows(
+        at,
+        ERRORS,
+        "account.invoice",
+        [["cancel_move.origin", "in", origins]],
+        ["reference", "cancel_move.origin"],
+    )
+    return {
+        str(value_at(row, "cancel_move.origin")).partition(",")[2]: row["reference"]
+        for row in cancelled
+    }
+
+
+def _negative(value: object) -> bool:
+    return isinstance(value, Decimal) and value < 0
 
 
 def plain(value: object) -> object:

@@ -19,7 +19,7 @@ class TrytonSignIn:
 
     def __init__(self, settings: Mapping[str, str], secrets: Mapping[str, str]) -> None:
         self._url = endpoint(settings)
-        self._login = secrets["login"]
+        self._login = settings["login"]
         self._password = secrets["password"]
         self._header = ""
 

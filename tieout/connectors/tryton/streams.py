@@ -83,7 +83,7 @@ INVOICE = Stream(
         Field("invoice_date", "date", "Invoice date"),
         Field("accounting_date", "date", "Accounting date"),
         Field("total_amount", "amount", "Total"),
-        Field("reverses", title="Number of the invoice this one credits"),
+        Field("reverses", title="Reference of the invoice this one credits"),
         MODIFIED,
     ),
     version="modified",
