@@ -1,44 +1,44 @@
-"""Judges every expression of a landscape, by the rules that will run it."""
+"""Judges every expression of a landscape by compiling it: the very code that will run it says what
+is wrong with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from tieout.landscape.check_reconciliations import items_of
 from tieout.landscape.interfaces import Systems, field_types
 from tieout.landscape.lookups import mapping_lookups
 from tieout.landscape.schema import FlowSpec, Landscape, ReconciliationSpec, SideSpec
-from tieout.rules.binding import Surroundings, bind
 from tieout.rules.compile import compile_mapping
-from tieout.rules.expression import BadExpression, parse
-from tieout.rules.level import Level
+from tieout.rules.control import compile_conditions, compile_controls
 from tieout.rules.place import BadLandscape, Place, Problem
 from tieout.rules.runner import Runner
-from tieout.rules.spec import Crosswalk, FieldType, MappingSpec, RecordTypeSpec
-
-ALONE = Surroundings(lookups=False)
-_NUMBERS = ("amount", "quantity", "rate", "number", "integer", "same", "")
+from tieout.rules.spec import Crosswalk, Each, FieldType, Leaf, MappingSpec, Shape
 
 
 def check_expressions(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
     """Every problem of every expression: SQL that is refused, names that are not there, types
-    that do not fit."""
+    that do not fit, required fields that nothing sets."""
     with Runner() as runner:
         for mapping in landscape.mappings.values():
             yield from _mapping(mapping, landscape, systems, runner)
-    for record in landscape.records.values():
-        yield from _controls(record)
-    for flow in landscape.flows.values():
-        yield from _flow(flow, landscape, systems)
-    for reconciliation in landscape.reconciliations.values():
-        for side in reconciliation.sides:
-            yield from _side(reconciliation, side, systems)
+        for record in landscape.records.values():
+            if record.controls:
+                try:
+                    compile_controls(record, runner)
+                except BadLandscape as bad:
+                    yield from bad.problems
+        for flow in landscape.flows.values():
+            yield from _requires(flow, landscape, runner)
+        for reconciliation in landscape.reconciliations.values():
+            for side in reconciliation.sides:
+                yield from _side(reconciliation, side, systems, runner)
 
 
 def _mapping(
     mapping: MappingSpec, landscape: Landscape, systems: Systems, runner: Runner
 ) -> Iterator[Problem]:
-    """Compiling is the check: the very code that runs the mapping says what is wrong with it."""
+    """One mapping; an inbound one together with the `when` of the flows its stream starts."""
     record = landscape.records.get(mapping.target if mapping.inbound else mapping.source)
     stream = mapping.source if mapping.inbound else mapping.target
     found = systems.stream(*systems.named(stream))
@@ -53,6 +53,11 @@ def _mapping(
             record.fields if mapping.inbound else document or None,
             system=mapping.source.partition(".")[0] if mapping.inbound else "",
             crosswalks=_crosswalks(mapping, landscape),
+            conditions={
+                flow.name: (flow.when, flow.when_place)
+                for flow in landscape.flows.values()
+                if f"{flow.system}.{flow.stream}" == mapping.source
+            },
             runner=runner,
         )
     except BadLandscape as bad:
@@ -62,68 +67,63 @@ def _mapping(
 def _crosswalks(mapping: MappingSpec, landscape: Landscape) -> Mapping[str, Crosswalk]:
     """Those the mapping names; all of them if it names one that is not there, for the hint."""
     named = {one.first for one in mapping_lookups(mapping) if one.function == "crosswalk"}
-    if not named <= set(landscape.crosswalks):
+    starts = any(
+        "crosswalk" in flow.when.lower() and f"{flow.system}.{flow.stream}" == mapping.source
+        for flow in landscape.flows.values()
+    )
+    if starts or not named <= set(landscape.crosswalks):
         return landscape.crosswalks
     return {name: landscape.crosswalks[name] for name in sorted(named)}
 
 
-def _controls(record: RecordTypeSpec) -> Iterator[Problem]:
-    for control in record.controls:
-        what = f"'must' of control '{control.name}'"
-        yield from _condition(control.must, control.place, record.fields, what)
-
-
-def _flow(flow: FlowSpec, landscape: Landscape, systems: Systems) -> Iterator[Problem]:
-    source = systems.fields(flow.system, flow.stream)
-    if source:
-        what = f"'when' of flow '{flow.name}'"
-        yield from _condition(flow.when, flow.when_place, source, what)
+def _requires(flow: FlowSpec, landscape: Landscape, runner: Runner) -> Iterator[Problem]:
     record = landscape.records.get(flow.record_type)
-    for step in flow.steps if record is not None else ():
-        if step.verb == "require" and record is not None:
-            what = f"'must' of step '{step.name}'"
-            yield from _condition(step.must, step.place, record.fields, what)
+    asked = {one.name: (one.must, one.place) for one in flow.steps if one.verb == "require"}
+    if record is None or not asked:
+        return
+    try:
+        compile_conditions(record.fields, asked, runner)
+    except BadLandscape as bad:
+        yield from bad.problems
 
 
 def _side(
-    reconciliation: ReconciliationSpec, side: SideSpec, systems: Systems
+    reconciliation: ReconciliationSpec, side: SideSpec, systems: Systems, runner: Runner
 ) -> Iterator[Problem]:
-    row = systems.fields(side.system, side.stream)
-    if not row:
-        return
+    """One side: its expressions over its own stream, and over every stream it adds."""
     named = f"side '{side.name}' of reconciliation '{reconciliation.name}'"
-    level = Level(row)
+    rows = [(side.stream, side.where, side.place_of("where"))]
+    rows += [(also.stream, also.where, also.place) for also in side.also]
+    for stream, where, where_place in rows:
+        interface = systems.fields(side.system, stream)
+        if not interface:
+            continue
+        spec, fields = _as_mapping(side, where, where_place)
+        try:
+            compile_mapping(spec, interface, fields, system="", runner=runner)
+        except BadLandscape as bad:
+            for one in bad.problems:
+                yield replace(one, what=f"{named} over {side.system}.{stream}: {one.what}")
+
+
+def _as_mapping(
+    side: SideSpec, where: str, where_place: Place
+) -> tuple[MappingSpec, tuple[FieldType, ...]]:
+    """A side computes columns from rows, so it is judged as the mapping that would do that."""
+    shapes: dict[str, Shape] = {
+        "key": Leaf(side.key, side.place_of("key")),
+        "sum": Leaf(side.sum, side.place_of("sum")),
+        "where": Leaf(where, where_place),
+    }
+    fields = [FieldType("key", "text"), FieldType("sum", "amount"), FieldType("where", "boolean")]
+    for number, (name, sql) in enumerate(side.dimensions.items(), 1):
+        shapes[f"dimension_{number}"] = Leaf(sql, side.place_of(name))
+        fields.append(FieldType(f"dimension_{number}", "text"))
     if side.each:
-        items = items_of(row, side.each)
-        if items is None:
-            return
-        level = Level(items, path=side.each, parent=level)
-    yield from _judge(side.where, side.place, level, f"'where' of {named}", "boolean")
-    texts: Mapping[str, str] = {"key": side.key, **side.dimensions}
-    for name, sql in texts.items():
-        yield from _judge(sql, side.place, level, f"'{name}' of {named}", "")
-    yield from _judge(side.sum, side.place, level, f"'sum' of {named}", "number")
-    for also in side.also:
-        other = systems.fields(side.system, also.stream)
-        if other:
-            yield from _condition(also.where, also.place, other, f"'where' of '{also.stream}'")
-
-
-def _condition(sql: str, place: Place, fields: Sequence[FieldType], what: str) -> Iterator[Problem]:
-    yield from _judge(sql, place, Level(tuple(fields)), what, "boolean")
-
-
-def _judge(sql: str, place: Place, level: Level, what: str, wanted: str) -> Iterator[Problem]:
-    """Problems of one expression; `wanted` is "boolean", "number" or "" (anything)."""
-    try:
-        bound = bind(parse(sql, place), level, ALONE)
-    except BadExpression as bad:
-        yield from (
-            Problem(one.place, f"{what}: {one.what}", one.next_action) for one in bad.problems
-        )
-        return
-    kind = bound.value.kind
-    if wanted == "boolean" and kind not in ("boolean", ""):
-        yield Problem(place, f"{what} is {kind}, not a condition", "Compare it with something")
-    if wanted == "number" and kind not in _NUMBERS:
-        yield Problem(place, f"{what} is {kind}, not a number", "Name an amount to add up")
+        shapes = {"rows": Each(side.each, shapes, side.place_of("each"))}
+        fields = [FieldType("rows", "list", fields=tuple(fields))]
+    source = f"{side.system}.{side.stream}"
+    spec = MappingSpec(
+        side.name, source, "reconciliation", 1, key="", fields=shapes, place=side.place
+    )
+    return spec, tuple(fields)

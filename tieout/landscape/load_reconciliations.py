@@ -84,6 +84,10 @@ def _side(
         place=form.place,
         each=form.text("each", ""),
         unreadable=form.text("unreadable", ""),
+        places={
+            **{one: form.place_of(one) for one in ("key", "sum", "where", "each")},
+            **{one: form.place_under("dimensions", one) for one in dimensions},
+        },
         also=tuple(_also(one, form.what, problems) for one in form.tables("also")),
     )
 

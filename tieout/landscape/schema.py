@@ -126,6 +126,11 @@ class SideSpec:
     each: str = ""  # path of a list to unfold before anything else
     unreadable: str = ""  # where rows that no rule can read are counted
     also: tuple[AlsoSpec, ...] = ()
+    places: Mapping[str, Place] = field(default_factory=dict)  # key, sum, where, each dimension
+
+    def place_of(self, name: str) -> Place:
+        """Where the expression of this name stands."""
+        return self.places.get(name, self.place)
 
 
 @dataclass(frozen=True, slots=True)
