@@ -111,6 +111,9 @@ class _Planner:
                     value=str(record.accounting_date),
                 ),
             )
+        if move.action == "create" and _is_own(record, self.system, self.stream):
+            # A row of the source itself is only ever changed: it is born there, and stays one row.
+            move = rule.Plan("change", replaces_plan=move.replaces_plan)
         if document.refused_intent == f"{move.action}/{rendered.digest}":
             return _held(document, self._refused(document))
         if move.replaces_plan:
@@ -284,14 +287,18 @@ def _actual(document: Document) -> rule.Actual:
 
 def _registered(record: Record, system: str, stream: str) -> NewDocument:
     """The document's permanent reference; writing back to the source keeps the source's own id."""
-    own = record.system == system and record.stream == stream
     return NewDocument(
         record_key=record.record_key,
         reference=f"{stream}-{record.source_key}",
         legal_entity=record.legal_entity,
         partition_no=partition_of(record.record_key),
-        target_id=record.source_key if own else "",
+        target_id=record.source_key if _is_own(record, system, stream) else "",
     )
+
+
+def _is_own(record: Record, system: str, stream: str) -> bool:
+    """Whether the target is the very row the record came from."""
+    return record.system == system and record.stream == stream
 
 
 def _deleted_at_source(connection: Connection, subjects: Iterable[Record]) -> set[str]:
