@@ -136,7 +136,7 @@ FLOW = "flows/customers.yaml"
             "len(number)",
             7,
             "not a condition",
-            "Compare",
+            "comparison",
         ),
         ("records/customer.yaml", "len(number)", "len(numbr)", 7, "no field numbr", "number"),
         (FLOW, "AccountNumber IS", "AcountNumber IS", 3, "AcountNumber", "AccountNumber"),
