@@ -19,7 +19,7 @@ from tieout.finance.rates import NoRate
 from tieout.ports.session import Session
 from tieout.ports.transport import http_transport
 
-VERSION = "4"  # grows with every change to what is set up
+VERSION = "5"  # grows with every change to what is set up
 YEARS = (2020, 2021, 2022)
 CLOSED = dt.date(2020, 6, 1)  # the period that starts here is closed in every company
 LOGIN = "tieout"
@@ -176,12 +176,16 @@ class Books:
         chart = {"company": company, "account_template": template}
         self.call(f"{name}.execute", wizard, {"account": chart}, "create_account")
         self.call(f"{name}.delete", wizard)
+        exchange = self._exchange_account(company)
         self.call(
             "model.account.configuration.write",
             [1],
             {
                 "default_account_receivable": self._account(company, "receivable"),
                 "default_account_payable": self._account(company, "payable"),
+                # Lines converted one by one may miss the converted total by a cent.
+                "currency_exchange_credit_account": exchange,
+                "currency_exchange_debit_account": exchange,
             },
         )
         self.call(
@@ -200,6 +204,15 @@ class Books:
             ["closed", "!=", True],
         ]
         return self.find("account.account", domain)[0]
+
+    def _exchange_account(self, company: int) -> int:
+        domain: list[object] = [
+            ["company", "=", company],
+            ["type.statement", "=", "income"],
+            ["closed", "!=", True],
+        ]
+        named = self.find("account.account", [*domain, ["name", "ilike", "%exchange%"]])
+        return (named or self.find("account.account", domain))[0]
 
     def _fiscal_year(self, company: int, year: int) -> None:
         """A year of monthly periods. Each period numbers its own invoices: Tryton numbers in date

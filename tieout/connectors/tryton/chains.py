@@ -66,8 +66,11 @@ def first_id(chain: Chain, result: object) -> None:
     chain.target_id = str(result[0])
 
 
-def run(at: Session, plans: Sequence[Planned]) -> list[Outcome]:
-    """Run every chain to its end; one outcome per plan, in order. Never raises for an answer."""
+def run(at: Session, plans: Sequence[Planned], *, together: bool = True) -> list[Outcome]:
+    """Run every chain to its end; one outcome per plan, in order. Never raises for an answer.
+
+    Not `together`: one call at a time, for documents that queue for one numbering sequence.
+    """
     outcomes: list[Outcome | None] = [None if isinstance(plan, Chain) else plan for plan in plans]
     for turn in range(MOST_STEPS):
         live = [
@@ -77,7 +80,12 @@ def run(at: Session, plans: Sequence[Planned]) -> list[Outcome]:
         ]
         if not live:
             break
-        answers = at.send_all([chain.steps[turn].make(chain) for _, chain in live])
+        requests = [chain.steps[turn].make(chain) for _, chain in live]
+        answers = (
+            at.send_all(requests)
+            if together
+            else [answer for request in requests for answer in at.send_all([request])]
+        )
         for (place, chain), answer in zip(live, answers, strict=True):
             fault, result = wire.outcome_of(ERRORS, answer)
             if fault is None:

@@ -106,7 +106,7 @@ class Tryton:
             plans = self._plans(at, stream, writes)
         except (VendorFault, NoAnswer) as error:
             return chains.looked_in_vain(writes, error)
-        return chains.run(at, plans)
+        return chains.run(at, plans, together=stream != "invoice")
 
     def _plans(self, at: Session, stream: str, writes: Sequence[Write]) -> Sequence[chains.Planned]:
         if stream == "invoice":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from tieout.ports.errors import ErrorRule, ErrorTable
 
 USER = ("UserError",)
+LOCKED = r"could not serialize|deadlock detected|could not obtain lock"
 
 ERRORS = ErrorTable(
     (
@@ -101,7 +102,7 @@ ERRORS = ErrorTable(
             "Tryton's database could not serialise this change with others",
             "Nothing to do: it is sent again.",
             code=("Exception",),
-            pattern=r"could not serialize|deadlock detected|could not obtain lock",
+            pattern=LOCKED,
         ),
         ErrorRule(
             "drift",
@@ -139,6 +140,13 @@ ERRORS = ErrorTable(
             "Tryton asks us to slow down",
             "Nothing to do: it waits.",
             status=(429, 423),
+        ),
+        ErrorRule(
+            "busy",
+            "somebody else holds the row that Tryton needs, such as a numbering sequence",
+            "Nothing to do: it is sent again.",
+            status=(503,),
+            pattern=LOCKED,
         ),
         ErrorRule(
             "outage",

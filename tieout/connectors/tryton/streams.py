@@ -100,6 +100,7 @@ INVOICE = Stream(
         "status": "text",
     },
     most_writes_per_call=20,
+    most_in_flight=1,  # a numbering sequence without gaps is locked by whoever posts
 )
 
 STREAMS: Mapping[str, Stream] = {stream.name: stream for stream in (PARTY, PRODUCT, SALE, INVOICE)}
