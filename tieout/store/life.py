@@ -32,14 +32,11 @@ def _life(connection: Connection, subject: Subject) -> Life:
     xrefs = life_parts.xrefs(connection, subject, left_out)
     arrivals = life_parts.arrivals(connection, subject, left_out)
     address = subject.record_key or f"arrival:{subject.arrival_id}"
-    record_type = subject.record_type
-    if not record_type and versions:
-        record_type = versions[-1].record_type
     return Life(
         address=address,
-        title=_title(subject, record_type, versions[-1].body if versions else ""),
+        title=_title(subject, versions[-1].body if versions else ""),
         found_as=subject.found_as,
-        record_type=record_type,
+        record_type=subject.record_type,
         record_key=subject.record_key,
         arrivals=arrivals,
         versions=life_parts.with_changes(versions),
@@ -51,11 +48,13 @@ def _life(connection: Connection, subject: Subject) -> Life:
     )
 
 
-def _title(subject: Subject, record_type: str, body: str) -> str:
-    kind = record_type.replace("_", " ").capitalize()
+def _title(subject: Subject, body: str) -> str:
+    kind = subject.record_type.replace("_", " ").capitalize()
     name = life_parts.name_in(body)
     if kind and name:
         return f"{kind} {name}"
     if kind and not subject.source_key:
         return f"{kind} {subject.record_key[:12]}"
-    return " ".join(part for part in (kind, subject.system, subject.stream, subject.source_key) if part)
+    return " ".join(
+        part for part in (kind, subject.system, subject.stream, subject.source_key) if part
+    )

@@ -45,10 +45,9 @@ _OWN: dict[str, str] = {
 # Each line is one place where an id can stand; every one of them has an index.
 _ANYWHERE = """
 SELECT * FROM (
-    SELECT 1 AS rank, 'our record key' AS found_as, record_type, record_key, 0::bigint AS arrival_id,
-           '' AS system, '' AS stream, '' AS source_key
-      FROM record_heads WHERE record_key = ANY(%(ids)s)
-       AND record_type IN (SELECT DISTINCT record_type FROM record_heads)
+    SELECT 1 AS rank, 'our record key' AS found_as, record_type, record_key,
+           0::bigint AS arrival_id, '' AS system, '' AS stream, '' AS source_key
+      FROM xrefs WHERE record_key = ANY(%(ids)s)
     UNION ALL
     SELECT 2, 'id in ' || system, record_type, record_key, 0, '', '', ''
       FROM xrefs WHERE external_id = ANY(%(ids)s)
@@ -123,14 +122,17 @@ def _each_once(connection: Connection, rows: Sequence[tuple[object, ...]]) -> li
     found: dict[tuple[str, ...], Subject] = {}
     for found_as, kind, key, arrival_id, system, stream, source_key in rows:
         one = Subject(
-            str(kind), str(key), str(found_as), int(str(arrival_id)), str(system), str(stream),
+            str(kind),
+            str(key),
+            str(found_as),
+            int(str(arrival_id)),
+            str(system),
+            str(stream),
             str(source_key),
         )
         if not one.record_key:
             one = _with_record(connection, one)
-        identity = (
-            (one.record_key,) if one.record_key else (one.system, one.stream, one.source_key)
-        )
+        identity = (one.record_key,) if one.record_key else (one.system, one.stream, one.source_key)
         if any(identity):
             found.setdefault(identity, one)
         if len(found) == MOST_MATCHES:
@@ -151,6 +153,11 @@ def _with_record(connection: Connection, one: Subject) -> Subject:
     if row is None:
         return one
     return Subject(
-        str(row[0]), str(row[1]), one.found_as, one.arrival_id, one.system, one.stream,
+        str(row[0]),
+        str(row[1]),
+        one.found_as,
+        one.arrival_id,
+        one.system,
+        one.stream,
         one.source_key,
     )
