@@ -253,6 +253,12 @@ def test_a_broken_reconciliation(
     assert advice in problem.next_action
 
 
+def test_an_emulator_may_have_settings_of_its_own(problems_of: Break) -> None:
+    more = "{closed_periods: 2020-06, base_url: http://127.0.0.1:18182"
+    line = '{base_url: "http://127.0.0.1:18182"'
+    assert problems_of("environments/local.yaml", line, more) == []
+
+
 def test_a_good_reconciliation_passes(problems_of: Break) -> None:
     assert problems_of("reconciliations/balances.yaml", RECONCILIATION) == []
 

@@ -71,7 +71,10 @@ def _environments(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
                 ("secret", connector.secrets, spec.secrets),
             )
             for kind, wanted, given in asked:
-                yield from _asked(f"system '{system}' in '{name}'", kind, wanted, given, spec.place)
+                # Further settings of an emulated system are meant for its emulator.
+                strict = kind == "secret" or not spec.emulate
+                what = f"system '{system}' in '{name}'"
+                yield from _asked(what, kind, wanted, given, spec.place, strict)
         place = next(iter(specs.values())).place if specs else Place("environments", 1)
         for system in landscape.systems:
             if system not in specs:
@@ -83,14 +86,19 @@ def _environments(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
 
 
 def _asked(
-    what: str, kind: str, wanted: Mapping[str, str], given: Mapping[str, str], place: Place
+    what: str,
+    kind: str,
+    wanted: Mapping[str, str],
+    given: Mapping[str, str],
+    place: Place,
+    strict: bool,
 ) -> Iterator[Problem]:
     for name, says in wanted.items():
         # Connectors mark what may be left out in its description.
         if name not in given and not says.lower().startswith("optional"):
             yield Problem(place, f"{what} has no {kind} '{name}'", f"Add it: {says}")
     for name in given:
-        if name not in wanted:
+        if strict and name not in wanted:
             yield Problem(
                 place, f"{what} has the unknown {kind} '{name}'", did_you_mean(name, wanted)
             )
