@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tieout.connectors.tryton import CONNECTOR, wire
+from tieout.connectors.tryton import CONNECTOR, reading, wire
 from tieout.connectors.tryton.errors import ERRORS
 from tieout.emulators.tryton_books import CLOSED
 from tieout.emulators.tryton_server import TrytonServer, tryton_server
@@ -364,6 +364,21 @@ def test_voids_credit_the_invoice_then_cancel_the_order(books: Books) -> None:
     assert agrees(books, "sale", void_order)
 
 
+def test_a_void_without_a_date_is_credited_on_the_invoice_date(books: Books) -> None:
+    sale = made_sale(books, "salesOrder-006P")
+    bill = invoice(sale, "invoice-006P")
+    CONNECTOR.write(books.at, "invoice", [bill])
+    later = invoice(made_sale(books, "salesOrder-006Q"), "invoice-006Q")
+    CONNECTOR.write(books.at, "invoice", [later])
+    void = replace(bill, action="void")
+    [outcome] = CONNECTOR.write(books.at, "invoice", [void])
+    assert isinstance(outcome, Written), outcome
+    assert agrees(books, "invoice", void)
+    shown = found(books, "invoice", void)
+    assert shown is not None
+    assert shown.facts["date"] == "2020-07-31"
+
+
 def test_void_of_an_order_that_was_never_invoiced(books: Books) -> None:
     made_sale(books, "salesOrder-006L")
     order = create("sale", "salesOrder-006L", sale_document(books))
@@ -401,6 +416,16 @@ def test_everything_written_is_read_again_in_order_of_change(books: Books) -> No
         [same, gone] = CONNECTOR.fetch(books.at, stream, [keys[0], "999999"])
         assert same == next(item for item in page.items if item.key == keys[0])
         assert gone.deleted
+
+
+def test_pages_of_two_give_the_same_rows(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = {item.key: item for item in CONNECTOR.read(books.at, "sale", "").items}
+    monkeypatch.setattr(reading, "PAGE_ROWS", 2)
+    pages = [CONNECTOR.read(books.at, "sale", "")]
+    while pages[-1].more and len(pages) < 100:
+        pages.append(CONNECTOR.read(books.at, "sale", pages[-1].cursor))
+    assert len(pages) > 2
+    assert {item.key: item for page in pages for item in page.items} == whole
 
 
 def test_an_unreachable_or_broken_look_before_writing_sends_nothing(books: Books) -> None:

@@ -173,7 +173,7 @@ def _void(at: Session, write: Write, row: wire.Row | None) -> Planned:
             "Nothing to credit: cancelling the order cancels its draft invoice.",
             "not_posted",
         )
-    void_date = text(write.document, "void_date") or accounting_date(write.document)
+    void_date = text(write.document, "void_date") or text(write.document, "invoice_date")
     form = {
         "invoice_date": date_of("void_date", void_date),
         "with_refund": True,
