@@ -192,6 +192,14 @@ def test_one_bad_field_is_named_and_the_batch_goes_on(
     assert "replay" in error.next_action
 
 
+def test_the_keys_of_a_record_are_seen_at_every_level(runner: Runner) -> None:
+    item = {"key": leaf("record_key"), "id": leaf("source_key")}
+    spec = inbound({"lines": Each("Lines.records", item, PLACE)})
+    compiled = compile_mapping(spec, SOURCE, None, system="crm")
+    lines = json.loads(compiled.run(runner, [deal(1)]).mapped[0].body)["lines"]
+    assert lines == [{"key": record_key("order", "crm", "0061"), "id": "0061"}] * 2
+
+
 def test_an_empty_list_is_a_list(runner: Runner, compiled: CompiledMapping) -> None:
     result = compiled.run(runner, [deal(1, Lines={"records": []})], Engine())
     assert json.loads(result.mapped[0].body)["lines"] == []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tieout.rules.column_types import with_small_escapes
 from tieout.rules.field_errors import FieldError, bad_text_error, explain
 from tieout.rules.lookups import Answers, Lookups, NoLookups, crosswalk_table
 from tieout.rules.own_functions import record_key
@@ -20,7 +21,7 @@ from tieout.rules.plan import LevelPlan
 from tieout.rules.reading import ROW, Reader
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, FieldType, MappingSpec
-from tieout.rules.stages import SOURCE, Batch, answered, source_table
+from tieout.rules.stages import RECORD_KEY_COLUMN, SOURCE, Batch, answered, source_table
 
 __all__ = ["CompiledMapping", "FieldError", "Mapped", "MappingResult", "Row"]
 
@@ -95,6 +96,7 @@ class CompiledMapping:
                 }
             )
         )
+        self._needs_record_key = any(plan.reads(RECORD_KEY_COLUMN) for plan in self._levels)
         self._crosswalks = {name: crosswalks[name] for name in self.crosswalks_used}
         self._tables = {name: crosswalk_table(one) for name, one in self._crosswalks.items()}
 
@@ -139,9 +141,12 @@ class CompiledMapping:
 
     def _source(self, table: pa.Table, rows: Sequence[Row]) -> pa.Table:
         indexes = table.column(ROW).to_pylist()
+        ids: list[str | None]
         if self.spec.inbound:
             target = self.spec.target
-            keys = [record_key(target, self._system, rows[index].key) for index in indexes]
+            keys: list[str | None] = [None] * len(indexes)
+            if self._needs_record_key:
+                keys = [record_key(target, self._system, rows[index].key) for index in indexes]
             ids = [rows[index].source_key or rows[index].key for index in indexes]
         else:
             keys = [rows[index].key for index in indexes]
@@ -167,10 +172,10 @@ class CompiledMapping:
             made = Mapped(
                 row.row_id,
                 row.key,
-                bodies[position],
+                with_small_escapes(bodies[position]),
                 answers,
-                tuple(sorted(rates.get(index, ()))),
-                tuple(sorted(waits.get(index, ()))),
+                tuple(sorted(rates[index])) if index in rates else (),
+                tuple(sorted(waits[index])) if index in waits else (),
             )
             mapped.append((index, made))
         return sorted(mapped, key=lambda pair: pair[0])

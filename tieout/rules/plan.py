@@ -127,6 +127,14 @@ class LevelPlan:
         assert self.over is not None
         return child_base(self.level, self.parent.base(), self.over)
 
+    def reads(self, column: str) -> bool:
+        """Some expression of this level, or a level below through it, reads a column."""
+        bound = [*(one.bound for one in self.fields), *self.conditions.values()]
+        sqls = [*(one.sql for one in bound), *(a for c in self.level.calls for a in c.arguments)]
+        return any(quoted(column) in sql for sql in sqls) or any(
+            column in one.rows.level.from_parent for one in self.lists
+        )
+
     def used_calls(self) -> list[Call]:
         """The calls whose missing answer matters: those of fields, not only of conditions."""
         used = {number for one in self.fields for number in one.bound.calls}

@@ -105,9 +105,10 @@ class Reader:
 
 
 def _looks_like_an_object(text: str) -> bool:
-    stripped = text.strip(" \t\r\n")
-    if not (stripped.startswith("{") and stripped.endswith("}")):
-        return False
+    if text[:1] != "{" or text[-1:] != "}":
+        stripped = text.strip(" \t\r\n")
+        if stripped[:1] != "{" or stripped[-1:] != "}":
+            return False
     return len(text) <= MOST_TEXT_BYTES and not is_nested_too_deeply(text)
 
 
