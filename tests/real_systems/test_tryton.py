@@ -19,9 +19,12 @@ from tieout.connectors.tryton.errors import ERRORS
 from tieout.emulators.tryton_books import CLOSED
 from tieout.emulators.tryton_server import TrytonServer, tryton_server
 from tieout.finance.outcome import AlreadyThere, Busy, Found, Rejected, Unknown, Written
+from tieout.landscape.examples import example
+from tieout.landscape.loader import load
 from tieout.ports.connector import Write
 from tieout.ports.errors import PERIOD_CLOSED
 from tieout.ports.http import NoAnswer, Request, Response, Transport
+from tieout.ports.opening import open_session
 from tieout.ports.session import Session
 
 pytestmark = [pytest.mark.real_system, pytest.mark.timeout(900)]
@@ -435,3 +438,15 @@ def test_an_unreachable_or_broken_look_before_writing_sends_nothing(books: Books
     [outcome] = CONNECTOR.write(session, "sale", [write])
     assert isinstance(outcome, Busy)
     assert count(books, "sale.sale", ["reference", "=", write.reference]) == 0
+
+
+def test_the_demo_environment_fits_the_server() -> None:
+    environment = load(example("quote_to_cash_tryton")).environments["demo"]["tryton"]
+    port = int(environment.settings["base_url"].rpartition(":")[2])
+    name = environment.settings["database"]
+    with tryton_server(HOME, database=f"{name}_test", fresh=True, port=port) as server:
+        settings = {**environment.settings, "database": f"{name}_test"}
+        assert server.settings() == settings
+        at = open_session("tryton", CONNECTOR, settings, server.secrets(), environment.addresses)
+        assert CONNECTOR.check(at).well
+        assert set(environment.secrets) == set(server.secrets())

@@ -49,15 +49,16 @@ def tryton_server(
     folder: Path,
     *,
     database: str = "",
+    fresh: bool = False,
     port: int = 0,
     say: Callable[[str], None] = lambda words: None,
 ) -> Iterator[TrytonServer]:
     """A real Tryton whose files live in `folder`/tryton.
 
     Without `database` a fresh clone is made and dropped at the end; a named one is made when it is
-    missing and kept. `port` 0 takes a free one. The password of both users is in the file
-    `folder`/tryton/password, made for this folder. `say` hears what takes long. Raises TrytonUnfit,
-    EmbeddedPostgresError.
+    missing and kept; `fresh` starts it anew. `port` 0 takes a free one. The password of both users
+    is in the file `folder`/tryton/password, made for this folder. `say` hears what takes long.
+    Raises TrytonUnfit, EmbeddedPostgresError.
     """
     home = folder / "tryton"
     home.mkdir(parents=True, exist_ok=True)
@@ -67,6 +68,8 @@ def tryton_server(
     with tryton_home.cluster(home) as postgres:
         template = _template(home, binaries, postgres, password, say)
         name = database or f"tryton_{clock.new_id().hex[-12:]}"
+        if fresh:
+            tryton_home.drop_database(postgres, name)
         if name not in tryton_home.databases(postgres):
             tryton_home.create_database(postgres, name, template)
         chosen = port or tryton_home.free_port()
