@@ -69,7 +69,7 @@ def compile_landscape(landscape: Landscape, connectors: Mapping[str, Connector])
                 spec,
                 landscape.records[spec.source].fields,
                 None,
-                system=spec.target.partition(".")[0],
+                system="",
                 crosswalks=landscape.crosswalks,
             )
     return Compiled(

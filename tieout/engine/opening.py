@@ -32,11 +32,16 @@ def connectors_of(landscape: Landscape) -> Mapping[str, Connector]:
     }
 
 
+def by_connector(landscape: Landscape) -> Mapping[str, Connector]:
+    """The same connectors under their own names, as `check` asks for them."""
+    return {one.name: one for one in connectors_of(landscape).values()}
+
+
 def load_checked(folder: Path) -> tuple[Landscape, Compiled]:
     """Load, check and compile a landscape. Raises BadLandscape with every problem."""
     landscape = load(folder)
     connectors = connectors_of(landscape)
-    problems = check(landscape, connectors)
+    problems = check(landscape, by_connector(landscape))
     if problems:
         raise BadLandscape(problems)
     return landscape, compile_landscape(landscape, connectors)

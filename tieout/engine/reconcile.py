@@ -71,11 +71,21 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
+class SideSummary:
+    """One side in figures: how many records, and their sums by currency."""
+
+    name: str
+    count: int
+    sums: Mapping[str, Decimal]
+    read_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TieOut:
     """The result of one reconciliation."""
 
     name: str
-    sides: tuple[str, ...]
+    sides: tuple[SideSummary, ...]
     agrees: bool
     explained: bool
     difference: Decimal
@@ -107,23 +117,32 @@ def reconcile(context: Context, spec: ReconciliationSpec, *, store: bool = True)
 
 def _read(context: Context, spec: ReconciliationSpec, side: SideSpec) -> Side:
     read = Side(side.name, clock.now())
-    _add_stream(context, spec, side, side.stream, 1, read)
+    _add_stream(context, spec, side, side.stream, side.where, 1, read)
     for other in side.also:
-        _add_stream(context, spec, side, other.stream, other.sign, read)
+        _add_stream(context, spec, side, other.stream, other.where, other.sign, read)
     if side.also:
         read.drop_zeroes()
     return read
 
 
 def _add_stream(
-    context: Context, spec: ReconciliationSpec, side: SideSpec, stream: str, sign: int, into: Side
+    context: Context,
+    spec: ReconciliationSpec,
+    side: SideSpec,
+    stream: str,
+    where: str,
+    sign: int,
+    into: Side,
 ) -> None:
     columns = {"key": side.key, "amount": side.sum} | {
         f"by_{name}": side.dimensions[name] for name in spec.by
     }
     selection = compile_selection(
-        field_types(context.compiled.streams[side.system, stream].fields), columns, side.where,
-        side.each, side.place,
+        field_types(context.compiled.streams[side.system, stream].fields),
+        columns,
+        where,
+        side.each,
+        side.place_of("where"),
     )
     payloads = list(fresh_rows(context, side.system, stream).values())
     result = selection.run(context.runner, payloads)
@@ -198,26 +217,28 @@ def _compare(
         else:
             kind = "amount"
         found.append(
-            Break(left.name, right.name, key, kind, group, one, other, difference,
-                  open_cases.get(key))
+            Break(
+                left.name, right.name, key, kind, group, one, other, difference, open_cases.get(key)
+            )
         )
     return found
 
 
 def _judge(spec: ReconciliationSpec, sides: Sequence[Side], found: Sequence[Break]) -> TieOut:
+    summaries = tuple(_summary(spec, side) for side in sides)
     unexplained = [one for one in found if one.case_id is None]
     difference = sum((one.difference for one in found), ZERO)
     explained = sum((one.difference for one in found if one.case_id is not None), ZERO)
     return TieOut(
         name=spec.name,
-        sides=tuple(side.name for side in sides),
+        sides=summaries,
         agrees=not found,
         explained=not unexplained and explained == difference,
         difference=difference,
         breaks=tuple(found),
         unexplained=len(unexplained),
         result={
-            "sides": [_side_json(spec, side) for side in sides],
+            "sides": [_side_json(side) for side in summaries],
             "groups": _groups_json(spec, sides),
             "by": list(spec.by),
             "tolerance": {"each": spec.tolerance_each, "total": spec.tolerance_total},
@@ -226,14 +247,20 @@ def _judge(spec: ReconciliationSpec, sides: Sequence[Side], found: Sequence[Brea
     )
 
 
-def _side_json(spec: ReconciliationSpec, side: Side) -> dict[str, object]:
+def _summary(spec: ReconciliationSpec, side: Side) -> SideSummary:
     at = spec.by.index("currency") if "currency" in spec.by else None
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for (group, _), amount in side.amounts.items():
         sums[group[at] if at is not None else ""] += amount
+    return SideSummary(side.name, len(side.amounts), dict(sorted(sums.items())), side.read_at)
+
+
+def _side_json(side: SideSummary) -> dict[str, object]:
     return {
-        "name": side.name, "count": len(side.amounts), "read_at": side.read_at.isoformat(),
-        "sum_by_currency": {currency: str(amount) for currency, amount in sorted(sums.items())},
+        "name": side.name,
+        "count": side.count,
+        "read_at": side.read_at.isoformat(),
+        "sum_by_currency": {currency: str(amount) for currency, amount in side.sums.items()},
     }
 
 
@@ -270,14 +297,22 @@ def _store(
         "INSERT INTO tie_outs (name, made_at, made_by, agrees, explained, difference, result, "
         "landscape_hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING tie_out_id",
         (
-            tie_out.name, clock.now(), context.actor, tie_out.agrees, tie_out.explained,
-            tie_out.difference, text, context.landscape.content_hash,
+            tie_out.name,
+            clock.now(),
+            context.actor,
+            tie_out.agrees,
+            tie_out.explained,
+            tie_out.difference,
+            text,
+            context.landscape.content_hash,
         ),
     ).fetchone()
     if row is None:
         raise RuntimeError("the tie-out was not stored")
-    at = {name: spec.by.index(name) if name in spec.by else None
-          for name in ("legal_entity", "period", "currency")}
+    at = {
+        name: spec.by.index(name) if name in spec.by else None
+        for name in ("legal_entity", "period", "currency")
+    }
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO breaks (tie_out_id, left_side, right_side, key, kind, legal_entity, "
@@ -285,10 +320,19 @@ def _store(
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 (
-                    row[0], one.left_side, one.right_side, one.key, one.kind,
-                    *(one.group[i] if (i := at[name]) is not None else ""
-                      for name in ("legal_entity", "period", "currency")),
-                    one.left, one.right, one.difference, one.case_id,
+                    row[0],
+                    one.left_side,
+                    one.right_side,
+                    one.key,
+                    one.kind,
+                    *(
+                        one.group[i] if (i := at[name]) is not None else ""
+                        for name in ("legal_entity", "period", "currency")
+                    ),
+                    one.left,
+                    one.right,
+                    one.difference,
+                    one.case_id,
                 )
                 for one in tie_out.breaks
             ],

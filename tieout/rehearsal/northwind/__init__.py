@@ -1,1 +1,1 @@
-"""The Northwind story: real orders, sold through an emulated CRM, with the troubles of real life."""
+"""The Northwind story: real orders sold through an emulated CRM, with real troubles."""

@@ -34,12 +34,19 @@ class Crm:
         self._data = f"{url}/services/data/v{version}"
         self._transport: Transport = http_transport([url])
         form = urlencode(
-            {"grant_type": "client_credentials", "client_id": client_id,
-             "client_secret": client_secret}
+            {
+                "grant_type": "client_credentials",
+                "client_id": client_id,
+                "client_secret": client_secret,
+            }
         )
         answer = self._transport(
-            Request("POST", f"{url}/services/oauth2/token",
-                    {"Content-Type": "application/x-www-form-urlencoded"}, form.encode())
+            Request(
+                "POST",
+                f"{url}/services/oauth2/token",
+                {"Content-Type": "application/x-www-form-urlencoded"},
+                form.encode(),
+            )
         )
         if answer.status != 200:
             raise CrmRefused(f"sign-in to {url} failed: {answer.text()}")
@@ -48,7 +55,8 @@ class Crm:
     def _send(self, method: str, path: str, body: object = None) -> Response:
         return self._transport(
             Request(
-                method, f"{self._data}/{path}",
+                method,
+                f"{self._data}/{path}",
                 {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
                 simplejson.dumps(body, use_decimal=True).encode() if body is not None else b"",
             )
@@ -94,19 +102,32 @@ class Crm:
             if page["done"]:
                 return rows
             answer = self._transport(
-                Request("GET", self._url + str(page["nextRecordsUrl"]),
-                        {"Authorization": f"Bearer {self._token}"})
+                Request(
+                    "GET",
+                    self._url + str(page["nextRecordsUrl"]),
+                    {"Authorization": f"Bearer {self._token}"},
+                )
             )
         raise CrmRefused(f"{soql}: the answer does not end")
 
     def behind(self, kind: str, row_id: str, values: Row) -> None:
         """Change a row behind the vendor's rules (the emulator's back door): planted damage."""
         answer = self._transport(
-            Request("PATCH", f"{self._url}/_emulator/tables/{kind}/{row_id}", {},
-                    simplejson.dumps(values, use_decimal=True).encode())
+            Request(
+                "PATCH",
+                f"{self._url}/_emulator/tables/{kind}/{row_id}",
+                {},
+                simplejson.dumps(values, use_decimal=True).encode(),
+            )
         )
         if answer.status != 204:
             raise CrmRefused(f"{kind}/{row_id}: {answer.text()}")
+
+    def table(self, kind: str) -> list[dict[str, object]]:
+        """Every row the emulator holds, deleted ones too (its back door)."""
+        answer = self._transport(Request("GET", f"{self._url}/_emulator/tables/{kind}"))
+        rows = simplejson.loads(answer.body, use_decimal=True)
+        return [cast(dict[str, object], row) for row in rows.values()]
 
 
 def load(crm: Crm, northwind: Northwind, on_progress: OnProgress) -> dict[str, str]:
@@ -117,25 +138,42 @@ def load(crm: Crm, northwind: Northwind, on_progress: OnProgress) -> dict[str, s
     accounts = dict(
         zip(
             (c.code for c in northwind.customers),
-            crm.create("Account", [
-                {
-                    "Name": c.name, "AccountNumber": c.code, "BillingStreet": c.street,
-                    "BillingCity": c.city, "BillingPostalCode": c.postal_code,
-                    "BillingCountry": c.country, "Region__c": c.region,
-                    "CurrencyIsoCode": c.currency,
-                }
-                for c in northwind.customers
-            ], on_progress),
+            crm.create(
+                "Account",
+                [
+                    {
+                        "Name": c.name,
+                        "AccountNumber": c.code,
+                        "BillingStreet": c.street,
+                        "BillingCity": c.city,
+                        "BillingPostalCode": c.postal_code,
+                        "BillingCountry": c.country,
+                        "Region__c": c.region,
+                        "CurrencyIsoCode": c.currency,
+                    }
+                    for c in northwind.customers
+                ],
+                on_progress,
+            ),
             strict=True,
         )
     )
     products = dict(
         zip(
             (p.code for p in northwind.products),
-            crm.create("Product2", [
-                {"ProductCode": p.code, "Name": p.name, "Family": p.family, "IsActive": p.active}
-                for p in northwind.products
-            ], on_progress),
+            crm.create(
+                "Product2",
+                [
+                    {
+                        "ProductCode": p.code,
+                        "Name": p.name,
+                        "Family": p.family,
+                        "IsActive": p.active,
+                    }
+                    for p in northwind.products
+                ],
+                on_progress,
+            ),
             strict=True,
         )
     )
@@ -165,9 +203,12 @@ def win(crm: Crm, deal_ids: Sequence[str], on_progress: OnProgress) -> None:
 
 def _deal(deal: Deal, accounts: Mapping[str, str]) -> Row:
     return {
-        "Name": deal.name, "AccountId": accounts[deal.customer.code],
-        "StageName": "Negotiation/Review", "CloseDate": deal.closed_on.isoformat(),
-        "CurrencyIsoCode": deal.customer.currency, "Region__c": deal.customer.region,
+        "Name": deal.name,
+        "AccountId": accounts[deal.customer.code],
+        "StageName": "Negotiation/Review",
+        "CloseDate": deal.closed_on.isoformat(),
+        "CurrencyIsoCode": deal.customer.currency,
+        "Region__c": deal.customer.region,
         "Order_Number__c": deal.number,
     }
 
@@ -175,9 +216,12 @@ def _deal(deal: Deal, accounts: Mapping[str, str]) -> Row:
 def _lines(deal: Deal, deal_id: str, products: Mapping[str, str]) -> Iterator[Row]:
     for number, line in enumerate(deal.lines, start=1):
         yield {
-            "OpportunityId": deal_id, "Product2Id": products[line.product],
-            "Quantity": line.quantity, "UnitPrice": line.unit_price,
-            "Discount": line.discount_percent, "SortOrder": number,
+            "OpportunityId": deal_id,
+            "Product2Id": products[line.product],
+            "Quantity": line.quantity,
+            "UnitPrice": line.unit_price,
+            "Discount": line.discount_percent,
+            "SortOrder": number,
         }
 
 

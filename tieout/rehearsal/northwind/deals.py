@@ -69,15 +69,22 @@ def read(folder: Path, *, month: str = "") -> Northwind:
     family = {row["category_id"]: row["category_name"] for row in _rows(folder / "categories.csv")}
     customers = {
         row["customer_id"]: Customer(
-            row["customer_id"], row["company_name"], row["address"], row["city"],
-            row["postal_code"], row["country"], country[row["country"]]["region"],
+            row["customer_id"],
+            row["company_name"],
+            row["address"],
+            row["city"],
+            row["postal_code"],
+            row["country"],
+            country[row["country"]]["region"],
             country[row["country"]]["currency"],
         )
         for row in _rows(folder / "customers.csv")
     }
     products = {
         row["product_id"]: Product(
-            f"NW-{int(row['product_id']):03d}", row["product_name"], family[row["category_id"]],
+            f"NW-{int(row['product_id']):03d}",
+            row["product_name"],
+            family[row["category_id"]],
             row["discontinued"] != "1",
         )
         for row in _rows(folder / "products.csv")
@@ -86,13 +93,17 @@ def read(folder: Path, *, month: str = "") -> Northwind:
     for row in _rows(folder / "order_details.csv"):
         lines.setdefault(row["order_id"], []).append(
             Line(
-                products[row["product_id"]].code, Decimal(row["quantity"]),
-                Decimal(row["unit_price"]), Decimal(row["discount"]) * 100,
+                products[row["product_id"]].code,
+                Decimal(row["quantity"]),
+                Decimal(row["unit_price"]),
+                Decimal(row["discount"]) * 100,
             )
         )
     deals = [
         Deal(
-            row["order_id"], customers[row["customer_id"]], _later(row["order_date"]),
+            row["order_id"],
+            customers[row["customer_id"]],
+            _later(row["order_date"]),
             tuple(lines[row["order_id"]]),
         )
         for row in _rows(folder / "orders.csv")

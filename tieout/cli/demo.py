@@ -1,0 +1,91 @@
+"""The demo: Northwind's orders from an emulated CRM to the ERP and the plan, with real troubles."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tieout.cli.processes import CONSOLE_PORT
+from tieout.cli.running import bring_down
+from tieout.cli.shared import JsonOption, out
+from tieout.cli.stage import LocalStage
+from tieout.cli.telling import AnswerIsNo, say_json, told
+from tieout.cli.work import print_tie_out
+from tieout.landscape.examples import example
+
+DEMO_FOLDER = Path(".demo")
+SEED = 7
+
+
+def register(application: typer.Typer) -> None:
+    """Put this verb on the command line."""
+    application.command("demo")(told(demo))
+
+
+def demo(
+    erp: Annotated[
+        str, typer.Option(help="netsuite (emulated) or tryton (a real ERP, installed beside).")
+    ] = "netsuite",
+    all_orders: Annotated[
+        bool, typer.Option("--all", help="With tryton: every order, not one month.")
+    ] = False,
+    month: Annotated[str, typer.Option(help="Only this month's orders, such as 2020-07.")] = "",
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Afterwards mend the data and replay the cases.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Draws the troubles; same seed, same troubles.")] = SEED,
+    folder: Annotated[
+        Path, typer.Option(help="Where the demo works; an earlier demo there is replaced.")
+    ] = DEMO_FOLDER,
+    port: Annotated[
+        int, typer.Option(help="First of four ports on 127.0.0.1: console, CRM, ERP, plan.")
+    ] = CONSOLE_PORT,
+    as_json: JsonOption = False,
+) -> None:
+    """Run quote-to-cash on Northwind's orders and prove that it ties out."""
+    from tieout.rehearsal.northwind.story import Story  # production never needs it
+
+    if erp not in {"netsuite", "tryton"}:
+        raise typer.BadParameter("--erp is netsuite or tryton")
+    name = "quote_to_cash" if erp == "netsuite" else "quote_to_cash_tryton"
+    if erp == "tryton" and not (all_orders or month):
+        month = "2020-07"
+    landscape = fresh_copy(example(name), folder / name, port)
+    story = Story(
+        landscape,
+        environment="demo",
+        month=month,
+        seed=seed,
+        console=out(as_json),
+        print_tie_out=lambda one: print_tie_out(one, as_json),
+        stage=LocalStage(landscape, "demo", port),
+    )
+    ending = story.tell(fix=fix)
+    if as_json:
+        say_json(asdict(ending))
+    if not ending.as_expected:
+        raise AnswerIsNo("The demo did not end as it should: see the tie-outs above.")
+
+
+def fresh_copy(source: Path, target: Path, port: int) -> Path:
+    """A working copy of an example landscape, on the wanted ports; replaces an earlier one.
+
+    Refuses a folder that holds anything else than an earlier demo.
+    """
+    if target.exists():
+        if not (target / "landscape.yaml").is_file():
+            raise typer.BadParameter(f"{target} exists and is no landscape; name another --folder")
+        bring_down(target)
+        shutil.rmtree(target)
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns(".tieout", "__pycache__"))
+    if port != CONSOLE_PORT:
+        for path in (target / "environments").glob("*.yaml"):
+            text = path.read_text(encoding="utf-8")
+            for offset in range(3, -1, -1):
+                text = text.replace(f":{CONSOLE_PORT + offset}", f":{port + offset}")
+            path.write_text(text, encoding="utf-8")
+    return target.resolve()

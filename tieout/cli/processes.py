@@ -1,0 +1,226 @@
+"""The landscape's processes on this machine: started, found again, stopped by pid.
+
+Each has a small file in `.tieout/run/`; its output goes to `.tieout/log/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tieout import clock
+from tieout.cli.shared import STATE_FOLDER
+from tieout.cli.telling import NotAvailable
+from tieout.landscape.schema import EnvironmentSpec, Landscape
+
+START_SECONDS = 20.0
+STOP_SECONDS = 15.0
+CONSOLE_PORT = 18180
+_ORDER = ("worker", "web")  # stopped first: they use the others
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One child process. `running` is false when its pid is gone or belongs to another program."""
+
+    name: str
+    pid: int
+    running: bool
+    log: Path
+
+
+class Processes:
+    """The processes of one landscape in one environment."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._run = folder / STATE_FOLDER / "run"
+        self._log = folder / STATE_FOLDER / "log"
+
+    def all(self) -> list[Process]:
+        """Every process that was started and not stopped."""
+        return [self._read(path) for path in sorted(self._run.glob("*.json"))]
+
+    def running(self, name: str) -> Process | None:
+        path = self._run / f"{name}.json"
+        found = self._read(path) if path.exists() else None
+        return found if found is not None and found.running else None
+
+    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
+        """Start `python -m …` in the background, unless it runs already."""
+        found = self.running(name)
+        if found is not None:
+            return found
+        self._run.mkdir(parents=True, exist_ok=True)
+        self._log.mkdir(parents=True, exist_ok=True)
+        log = self._log / f"{name}.log"
+        with log.open("ab") as output:
+            child = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, **environment},
+            )
+        (self._run / f"{name}.json").write_text(
+            json.dumps({"pid": child.pid, "marker": arguments[0], "log": str(log)})
+        )
+        return Process(name, child.pid, True, log)
+
+    def stop_all(self) -> list[str]:
+        """Stop every process by pid, the users before what they use; returns their names."""
+        found = sorted(
+            self.all(),
+            key=lambda one: next(
+                (n for n, head in enumerate(_ORDER) if one.name.startswith(head)), len(_ORDER)
+            ),
+        )
+        stopped = []
+        for one in found:
+            if one.running:
+                self._stop(one)
+                stopped.append(one.name)
+            (self._run / f"{one.name}.json").unlink(missing_ok=True)
+        return stopped
+
+    def _stop(self, one: Process) -> None:
+        os.kill(one.pid, signal.SIGTERM)
+        deadline = clock.monotonic() + STOP_SECONDS
+        while _alive(one.pid):
+            if clock.monotonic() > deadline:
+                os.kill(one.pid, signal.SIGKILL)
+                return
+            clock.sleep(0.02)
+
+    def _read(self, path: Path) -> Process:
+        told = json.loads(path.read_text())
+        pid = int(told["pid"])
+        return Process(
+            path.stem, pid, _alive(pid) and _is(pid, str(told["marker"])), Path(told["log"])
+        )
+
+
+def start_emulators(processes: Processes, landscape: Landscape, environment: str) -> list[str]:
+    """Start the twins of every emulated system; returns their names."""
+    started = []
+    for system, spec in landscape.environments[environment].items():
+        if not spec.emulate:
+            continue
+        address = spec.settings["base_url"].removeprefix("http://")
+        if processes.running(f"emulator-{system}") is None:
+            _refuse_taken(address, system)
+        state = processes.folder / STATE_FOLDER / "emulated"
+        state.mkdir(parents=True, exist_ok=True)
+        processes.start(
+            f"emulator-{system}",
+            [
+                "tieout.emulators.host",
+                spec.emulate,
+                "--listen",
+                address,
+                "--state",
+                str(state / f"{system}.json"),
+                "--settings",
+                json.dumps(emulator_settings(spec)),
+            ],
+            {},
+        )
+        started.append(system)
+    for system in started:
+        spec = landscape.environments[environment][system]
+        wait_for_port(processes, f"emulator-{system}", spec.settings["base_url"])
+    return started
+
+
+def emulator_settings(spec: EnvironmentSpec) -> dict[str, str]:
+    """What a twin must know: its tenant's settings, the credentials to accept, its own options."""
+    secrets = {name: reference.removeprefix("literal:") for name, reference in spec.secrets.items()}
+    return {**spec.settings, **secrets, **spec.emulator}
+
+
+def start_web(processes: Processes, folder: Path, environment: str, url: str, port: int) -> None:
+    """Start the console and the webhook intake."""
+    if processes.running("web") is None:
+        _refuse_taken(f"127.0.0.1:{port}", "the console")
+    processes.start(
+        "web",
+        [
+            "tieout.web.server",
+            "--landscape",
+            str(folder),
+            "--environment",
+            environment,
+            "--port",
+            str(port),
+        ],
+        {"TIEOUT_DATABASE_URL": url},
+    )
+    wait_for_port(processes, "web", f"http://127.0.0.1:{port}")
+
+
+def start_worker(processes: Processes, folder: Path, environment: str, url: str) -> Process:
+    """Start one worker."""
+    return processes.start(
+        "worker",
+        ["tieout.cli", "worker", "--landscape", str(folder), "--environment", environment],
+        {"TIEOUT_DATABASE_URL": url},
+    )
+
+
+def wait_for_port(processes: Processes, name: str, url: str) -> None:
+    """Wait until a process listens. Raises NotAvailable with the end of its log when it died."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    deadline = clock.monotonic() + START_SECONDS
+    while clock.monotonic() < deadline:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((host, int(port))) == 0:
+                return
+        if processes.running(name) is None:
+            break
+        clock.sleep(0.05)
+    log = processes.folder / STATE_FOLDER / "log" / f"{name}.log"
+    tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
+    raise NotAvailable(f"{name} did not come up on {url}; its log {log} ends with:\n{tail}")
+
+
+def _refuse_taken(address: str, what: str) -> None:
+    host, _, port = address.partition(":")
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        if probe.connect_ex((host, int(port))) == 0:
+            raise NotAvailable(
+                f"port {port} for {what} is taken by another program; stop it, or choose other "
+                "ports in environments/*.yaml (the demo: --port)"
+            )
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):  # not ours: somebody else reaps it
+        finished, _ = os.waitpid(pid, os.WNOHANG)
+        if finished == pid:
+            return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is(pid: int, marker: str) -> bool:
+    """Whether the pid still is the program we started (pids are used again)."""
+    command = Path(f"/proc/{pid}/cmdline")
+    if not command.exists():
+        return True
+    return marker in command.read_bytes().decode("utf-8", "replace")

@@ -1,0 +1,234 @@
+"""Verbs for running a landscape: up, down, sync, doctor, and the worker process itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tieout import clock
+from tieout.cli import processes as children
+from tieout.cli.processes import CONSOLE_PORT, Processes
+from tieout.cli.shared import (
+    STATE_FOLDER,
+    ActorOption,
+    EnvironmentOption,
+    FolderOption,
+    JsonOption,
+    database_url,
+    landscape_folder,
+    opened,
+    operating_user,
+    out,
+    person,
+)
+from tieout.cli.telling import AnswerIsNo, NotAvailable, say_json, told
+from tieout.cli.watching import RestAwaiter
+from tieout.engine.context import Context
+from tieout.engine.opening import load_checked, open_context, renew
+from tieout.engine.rest import progress
+from tieout.engine.worker import Tick, Worker
+from tieout.ports.registry import connector as connector_named
+from tieout.rules.place import BadLandscape
+from tieout.store import audit, database, embedded
+
+RENEW_SECONDS = 1.0
+LEAST_FREE_BYTES = 512 * 1024 * 1024
+OPERATORS = ("operator", "administrator", "integration developer", "controller")
+
+
+def register(application: typer.Typer) -> None:
+    """Put these verbs on the command line."""
+    application.command("up")(told(up))
+    application.command("down")(told(down))
+    application.command("sync")(told(sync))
+    application.command("doctor")(told(doctor))
+    application.command("worker", hidden=True)(told(worker))
+
+
+def up(
+    folder: FolderOption = None,
+    environment: EnvironmentOption = "demo",
+    port: Annotated[int, typer.Option(help="Port of the console on 127.0.0.1.")] = CONSOLE_PORT,
+    as_json: JsonOption = False,
+) -> None:
+    """Start everything: database, emulated systems of the environment, console, worker."""
+    found = landscape_folder(folder)
+    names = bring_up(found, environment, port)
+    out(as_json).print(f"Running: {', '.join(names)}")
+    out(as_json).print(f"Console: http://127.0.0.1:{port}")
+    out(as_json).print("`tieout down` stops it all; nothing is lost.")
+    if as_json:
+        say_json({"running": names, "console": f"http://127.0.0.1:{port}"})
+
+
+def bring_up(folder: Path, environment: str, port: int, *, with_worker: bool = True) -> list[str]:
+    """Start the processes of a landscape. Raises BadLandscape, DatabaseUnfit, NotAvailable."""
+    landscape, _ = load_checked(folder)
+    if environment not in landscape.environments:
+        raise typer.BadParameter(f"{folder} has no environment '{environment}'")
+    _refuse_full_disk(folder)
+    url = database_url(folder)
+    database.prepare(url, landscape.name)
+    with (
+        database.Database(url, most_connections=1) as opened_database,
+        opened_database.transaction() as connection,
+    ):
+        audit.action(connection, operating_user(), "up", {"environment": environment})
+    running = Processes(folder)
+    children.start_emulators(running, landscape, environment)
+    children.start_web(running, folder, environment, url, port)
+    if with_worker:
+        children.start_worker(running, folder, environment, url)
+    return [one.name for one in running.all() if one.running]
+
+
+def down(folder: FolderOption = None, as_json: JsonOption = False) -> None:
+    """Stop everything that `up` started on this machine."""
+    found = landscape_folder(folder)
+    stopped = bring_down(found)
+    out(as_json).print(f"Stopped: {', '.join(stopped) or 'nothing was running'}")
+    if as_json:
+        say_json({"stopped": stopped})
+
+
+def bring_down(folder: Path) -> list[str]:
+    """Stop the processes, then the embedded database; returns what was stopped."""
+    stopped = Processes(folder).stop_all()
+    state = folder / STATE_FOLDER
+    if not os.environ.get("TIEOUT_DATABASE_URL") and state.exists() and embedded.stop(state):
+        stopped.append("postgres")
+    return stopped
+
+
+def sync(
+    folder: FolderOption = None,
+    environment: EnvironmentOption = "demo",
+    actor: ActorOption = "",
+    wait: Annotated[float, typer.Option(help="Seconds to wait for rest at most.")] = 600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every stream now and work until nothing is left but what waits for people.
+
+    Works beside a running worker, or does the work itself when there is none.
+    """
+    found = landscape_folder(folder)
+    with opened(found, environment, actor or operating_user()) as context:
+        who = person(context.landscape, actor, OPERATORS)
+        context.actor = who.name
+        with context.database.transaction() as connection:
+            audit.action(connection, who.name, "sync", {"environment": environment})
+        awaiter = RestAwaiter(context, wait)
+        rested = awaiter.work_until_rest(poll_first=True)
+        with context.database.transaction() as connection:
+            end = progress(connection)
+    out(as_json).print(
+        f"{end.arrivals} arrivals, {end.records} record versions, {end.proofs} proofs, "
+        f"{end.cases_open} open case(s)."
+    )
+    if as_json:
+        say_json({**asdict(end), "at_rest": rested})
+    if not rested:
+        raise AnswerIsNo(f"not at rest after {wait:.0f} s; `tieout cases` and the log say why.")
+
+
+def doctor(
+    folder: FolderOption = None,
+    environment: EnvironmentOption = "demo",
+    as_json: JsonOption = False,
+) -> None:
+    """Look at everything the landscape needs, and say what to mend."""
+    found = landscape_folder(folder)
+    findings: list[tuple[str, bool, str]] = []
+    landscape, _ = load_checked(found)
+    findings.append(("landscape", True, f"{landscape.name}, {landscape.content_hash[:12]}"))
+    free = shutil.disk_usage(found).free
+    findings.append(("disk", free >= LEAST_FREE_BYTES, f"{free // 1024**2:,} MiB free"))
+    with opened(found, environment, operating_user()) as context:
+        findings.append(("database", True, database.redacted(context.database.url)))
+        for system in landscape.systems:
+            health = _health(context, system)
+            findings.append((system, health[0], health[1]))
+    for one in Processes(found).all():
+        findings.append((one.name, one.running, f"pid {one.pid}, log {one.log}"))
+    for name, well, words in findings:
+        out(as_json).print(f"{'[green]well[/]' if well else '[red]ILL [/]'}  {name}: {words}")
+    if as_json:
+        say_json([{"what": n, "well": w, "words": t} for n, w, t in findings])
+    if not all(well for _, well, _ in findings):
+        raise AnswerIsNo
+
+
+def _health(context: Context, system: str) -> tuple[bool, str]:
+    connector = connector_named(context.landscape.systems[system].connector)
+    health = connector.check(context.session(system))
+    words = health.words if health.well else f"{health.words}. {health.next_action}"
+    return health.well, words
+
+
+def worker(folder: FolderOption = None, environment: EnvironmentOption = "demo") -> None:
+    """Keep turning the record plane until SIGTERM (a child process of `up`)."""
+    url = os.environ.get("TIEOUT_DATABASE_URL")
+    if not url:
+        raise NotAvailable("a worker needs TIEOUT_DATABASE_URL; start it with `tieout up`")
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    with open_context(landscape_folder(folder), environment, url, actor="worker") as context:
+        look = _Renewer(context)
+        Worker(context).run(lambda: stopping, look)
+
+
+class _Renewer:
+    """Takes up a changed landscape between ticks; a broken one is refused and said once."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._looked_at = clock.monotonic()
+        self._stamp = self._stamps()
+
+    def __call__(self, _: Tick) -> None:
+        if clock.monotonic() - self._looked_at < RENEW_SECONDS:
+            return
+        self._looked_at = clock.monotonic()
+        stamp = self._stamps()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            if renew(self._context):
+                print(
+                    f"landscape {self._context.landscape.content_hash[:12]} is in force",
+                    file=sys.stderr,
+                )
+        except BadLandscape as bad:
+            for problem in bad.problems:
+                print(f"changed landscape refused: {problem}", file=sys.stderr)
+
+    def _stamps(self) -> frozenset[tuple[str, int]]:
+        folder = self._context.landscape.folder
+        return frozenset(
+            (str(path), path.stat().st_mtime_ns)
+            for path in folder.rglob("*")
+            if path.suffix in {".yaml", ".csv", ".py"} and STATE_FOLDER not in path.parts
+        )
+
+
+def _refuse_full_disk(folder: Path) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE_BYTES:
+        raise NotAvailable(
+            f"only {free // 1024**2} MiB are free on the disk of {folder}; Tieout needs "
+            f"{LEAST_FREE_BYTES // 1024**2} MiB to start. Free some and start again."
+        )

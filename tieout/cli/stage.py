@@ -1,0 +1,64 @@
+"""The demo's stage: a landscape's processes on this machine, all stopped at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tieout import clock
+from tieout.cli import processes as children
+from tieout.cli.processes import Processes
+from tieout.cli.running import bring_down, bring_up
+from tieout.cli.shared import database_url
+from tieout.cli.telling import NotAvailable
+from tieout.engine.context import Context
+from tieout.engine.opening import renew
+
+RENEW_SECONDS = 20.0
+ERP = "netsuite"
+
+
+class LocalStage:
+    """See `tieout.rehearsal.northwind.staging.Stage`."""
+
+    def __init__(self, folder: Path, environment: str, port: int) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._port = port
+        self.console_command = "make up"
+
+    def open(self) -> str:
+        bring_up(self._folder, self._environment, self._port, with_worker=False)
+        return database_url(self._folder)
+
+    def start_worker(self) -> None:
+        children.start_worker(
+            Processes(self._folder), self._folder, self._environment, database_url(self._folder)
+        )
+
+    def erp_url(self, context: Context) -> str:
+        spec = context.landscape.environments[self._environment].get(ERP)
+        return spec.settings["base_url"] if spec is not None and spec.emulate else ""
+
+    def quiet_seconds(self, context: Context) -> float:
+        """Every stream is polled once more, and a webhook has time to be sent again."""
+        environments = context.landscape.environments[self._environment]
+        polled = [
+            environments[name].poll_seconds
+            for name, system in context.landscape.systems.items()
+            if system.streams
+        ]
+        return max(polled, default=1.0) + 0.5
+
+    def wait_for_landscape(self, context: Context) -> None:
+        renew(context)
+        log = self._folder / ".tieout" / "log" / "worker.log"
+        deadline = clock.monotonic() + RENEW_SECONDS
+        while context.landscape.content_hash[:12] not in log.read_text(errors="replace"):
+            if clock.monotonic() > deadline:
+                raise NotAvailable(
+                    f"the worker did not take up the changed landscape; its log is {log}"
+                )
+            clock.sleep(0.2)
+
+    def close(self) -> None:
+        bring_down(self._folder)

@@ -1,0 +1,219 @@
+"""Verbs for daily work: show, cases, replay, reconcile."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tieout.cli.life import print_life
+from tieout.cli.shared import (
+    ActorOption,
+    EnvironmentOption,
+    FolderOption,
+    JsonOption,
+    landscape_folder,
+    opened,
+    operating_user,
+    out,
+    person,
+)
+from tieout.cli.telling import AnswerIsNo, say_json, told
+from tieout.cli.watching import RestAwaiter
+from tieout.engine.reconcile import TieOut
+from tieout.engine.reconcile import reconcile as run_reconciliation
+from tieout.engine.replay import replay as put_back
+from tieout.store import cases as case_store
+from tieout.store.life import life_of
+
+REPLAYERS = ("operator", "controller", "finance maker", "administrator")
+RECONCILERS = ("operator", "controller", "finance maker", "finance checker", "auditor")
+MOST_CASES_SHOWN = 200
+MOST_BREAKS_SHOWN = 30
+
+
+def register(application: typer.Typer) -> None:
+    """Put these verbs on the command line."""
+    application.command("show")(told(show))
+    application.command("cases")(told(cases))
+    application.command("replay")(told(replay))
+    application.command("reconcile")(told(reconcile))
+
+
+def show(
+    any_id: Annotated[str, typer.Argument(metavar="ANY-ID", help="Any id of any system.")],
+    folder: FolderOption = None,
+    environment: EnvironmentOption = "demo",
+    actor: ActorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """One record's life: arrival → record → dispatches → proofs → cases."""
+    with opened(landscape_folder(folder), environment, actor or operating_user()) as context:
+        who = person(context.landscape, actor, ())
+        with context.database.transaction(who.legal_entities or ("*",)) as connection:
+            lives = life_of(connection, any_id)
+    if as_json:
+        say_json({"id": any_id, "lives": [asdict(one) for one in lives]})
+    if not lives:
+        raise AnswerIsNo(
+            f"nobody here knows '{any_id}'. Ids of the source, of any target, document numbers, "
+            "references, record keys and case:12 are understood"
+        )
+    for one in lives:
+        print_life(out(as_json), one)
+
+
+def cases(
+    folder: FolderOption = None,
+    environment: EnvironmentOption = "demo",
+    actor: ActorOption = "",
+    state: Annotated[str, typer.Option(help="open, closed, or all.")] = "open",
+    as_json: JsonOption = False,
+) -> None:
+    """What failed, who owns it, and what to do next."""
+    with opened(landscape_folder(folder), environment, actor or operating_user()) as context:
+        who = person(context.landscape, actor, ())
+        with context.database.transaction(who.legal_entities or ("*",)) as connection:
+            found = case_store.read(connection, state="" if state == "all" else state)
+    if as_json:
+        say_json({"cases": [asdict(one) for one in found]})
+        return
+    for one in found[:MOST_CASES_SHOWN]:
+        money = f"{one.amount:,.2f} {one.currency}" if one.amount is not None else ""
+        out(as_json).print(
+            f"[bold]case:{one.case_id}[/] {one.reason} · {one.control} · {money} "
+            f"{one.legal_entity} {one.period} · {one.owner}"
+            + ("" if one.state == "open" else f" · closed: {one.closed_because}")
+        )
+        said = f"  {one.words}" + (f" (seen {one.times} times)" if one.times > 1 else "")
+        out(as_json).print(said, markup=False, soft_wrap=True)
+        what = f"  {one.field} = {one.value}" if one.field else ""
+        out(as_json).print(
+            f"{what}  at {one.place}  record {one.source_key or one.record_key}",
+            markup=False,
+            soft_wrap=True,
+        )
+        out(as_json).print(f"  → {one.next_action}", markup=False, soft_wrap=True, style="cyan")
+    if len(found) > MOST_CASES_SHOWN:
+        out(as_json).print(f"… and {len(found) - MOST_CASES_SHOWN} more; --json lists all.")
+    out(as_json).print(f"{len(found)} {'' if state == 'all' else state + ' '}case(s).")
+
+
+def replay(
+    any_ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ANY-ID]...", help="Cases or records; none: all.")
+    ] = None,
+    folder: FolderOption = None,
+    environment: EnvironmentOption = "demo",
+    actor: ActorOption = "",
+    reason: Annotated[str, typer.Option(help="Only cases of this class of trouble.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed.")] = False,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for rest at most.")] = 120.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Put what a case stopped back in line, once it is mended; never a second document."""
+    with opened(landscape_folder(folder), environment, actor or operating_user()) as context:
+        context.actor = person(context.landscape, actor, REPLAYERS).name
+        done = [
+            put_back(context, any_id=one, reason=reason, dry_run=dry_run)
+            for one in (any_ids or [""])
+        ]
+        rested = dry_run or RestAwaiter(context, wait).work_until_rest(poll_first=True)
+        with context.database.transaction() as connection:
+            still = {one.case_id for one in case_store.read(connection)}
+    chosen = sorted({case_id for one in done for case_id in one.cases})
+    closed = [case_id for case_id in chosen if case_id not in still]
+    verb = "would be replayed" if dry_run else "replayed"
+    out(as_json).print(f"{len(chosen)} case(s) {verb}; {len(closed)} closed, {len(still)} open.")
+    if as_json:
+        say_json(
+            {
+                "replayed": chosen,
+                "closed": closed,
+                "open": sorted(still),
+                "dry_run": dry_run,
+                "at_rest": rested,
+            }
+        )
+    if not dry_run and not set(chosen) <= set(closed):
+        raise AnswerIsNo("Some cases are still open: `tieout cases` says what is missing.")
+
+
+def reconcile(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="None: all reconciliations.")
+    ] = None,
+    folder: FolderOption = None,
+    environment: EnvironmentOption = "demo",
+    actor: ActorOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Read every side afresh from its system and compare: count, sum, record by record."""
+    with opened(landscape_folder(folder), environment, actor or operating_user()) as context:
+        context.actor = person(context.landscape, actor, RECONCILERS).name
+        known = context.landscape.reconciliations
+        for name in names or ():
+            if name not in known:
+                raise typer.BadParameter(
+                    f"no reconciliation '{name}'; there are: {', '.join(sorted(known))}"
+                )
+        found = [run_reconciliation(context, known[name]) for name in names or sorted(known)]
+    for one in found:
+        print_tie_out(one, as_json)
+    if as_json:
+        say_json({"tie_outs": [tie_out_json(one) for one in found]})
+    if not all(one.agrees or one.explained for one in found):
+        raise AnswerIsNo("There are differences that no open case explains.")
+
+
+def tie_out_json(one: TieOut) -> dict[str, object]:
+    """A tie-out for machines; `difference` is a decimal string."""
+    return {
+        "name": one.name,
+        "sides": [side.name for side in one.sides],
+        "agrees": one.agrees,
+        "difference": str(one.difference),
+        "explained": one.explained,
+    }
+
+
+def print_tie_out(one: TieOut, as_json: bool) -> None:
+    """A tie-out for people: the sides, then what differs and which case explains it."""
+    console = out(as_json)
+    verdict = (
+        "[green]agrees to the cent[/]"
+        if one.agrees
+        else "[yellow]differs, every cent explained by open cases[/]"
+        if one.explained
+        else f"[red]DIFFERS, {one.unexplained} break(s) unexplained[/]"
+    )
+    console.print(f"[bold]{one.name}[/]: {verdict}")
+    sides = Table("side", "records", "sums by currency", box=None, pad_edge=False)
+    for side in one.sides:
+        sums = "  ".join(f"{currency} {readable(sum_)}" for currency, sum_ in side.sums.items())
+        sides.add_row(side.name, f"{side.count:,}", sums)
+    console.print(sides)
+    if not one.breaks:
+        return
+    table = Table("key", "kind", "group", "left", "right", "difference", "case", box=None)
+    for found in one.breaks[:MOST_BREAKS_SHOWN]:
+        table.add_row(
+            found.key,
+            f"{found.kind} ({found.right_side})",
+            " ".join(found.group),
+            readable(found.left),
+            readable(found.right),
+            readable(found.difference),
+            f"case:{found.case_id}" if found.case_id else "[red]unexplained[/]",
+        )
+    console.print(table)
+    if len(one.breaks) > MOST_BREAKS_SHOWN:
+        console.print(f"… and {len(one.breaks) - MOST_BREAKS_SHOWN} more breaks.")
+
+
+def readable(amount: Decimal | None) -> str:
+    """An amount for reading: thousands separated, two places."""
+    return "" if amount is None else f"{amount:,.2f}"
