@@ -1,0 +1,76 @@
+"""The console's process: `python -m tieout.web.server --landscape DIR --environment demo`.
+
+Listens on loopback only. The database's address comes in TIEOUT_DATABASE_URL, never on the command
+line, where other users could read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from tieout.engine.opening import UnknownEnvironment, open_context
+from tieout.rules.place import BadLandscape
+from tieout.store.database import DatabaseUnfit
+from tieout.web.app import create_app
+
+DEFAULT_PORT = 8181
+MOST_CONNECTIONS = 8
+MOST_REQUESTS_AT_ONCE = 200
+STOP_SECONDS = 10
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a clean stop, 1 when it could not start."""
+    parser = argparse.ArgumentParser(prog="python -m tieout.web.server", description=__doc__)
+    parser.add_argument("--landscape", type=Path, required=True, help="the landscape's folder")
+    parser.add_argument("--environment", required=True, help="which environment: demo, test …")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    asked = parser.parse_args(arguments)
+    database_url = os.environ.get("TIEOUT_DATABASE_URL", "")
+    if not database_url:
+        print(
+            "TIEOUT_DATABASE_URL is not set; start the console with `tieout up`, which sets it",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        with open_context(
+            asked.landscape,
+            asked.environment,
+            database_url,
+            actor="console",
+            most_connections=MOST_CONNECTIONS,
+        ) as context:
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    create_app(context),
+                    host="127.0.0.1",
+                    port=asked.port,
+                    log_level="error",
+                    access_log=False,
+                    server_header=False,
+                    proxy_headers=False,
+                    limit_concurrency=MOST_REQUESTS_AT_ONCE,
+                    timeout_graceful_shutdown=STOP_SECONDS,
+                    ws="none",
+                )
+            )
+            # uvicorn stops on these by itself, then raises them once more: by then all is done.
+            for stop in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(stop, lambda *_: None)
+            server.run()
+            return 0 if server.started else 1
+    except (BadLandscape, DatabaseUnfit, UnknownEnvironment) as error:
+        print(f"the console cannot start: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
