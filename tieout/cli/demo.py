@@ -14,7 +14,7 @@ from tieout.cli.running import bring_down
 from tieout.cli.shared import JsonOption, out
 from tieout.cli.stage import LocalStage
 from tieout.cli.telling import AnswerIsNo, say_json, told
-from tieout.cli.work import print_tie_out
+from tieout.cli.work import print_tie_outs
 from tieout.landscape.examples import example
 
 DEMO_FOLDER = Path(".demo")
@@ -61,7 +61,7 @@ def demo(
         month=month,
         seed=seed,
         console=out(as_json),
-        print_tie_out=lambda one: print_tie_out(one, as_json),
+        print_tie_outs=lambda found: print_tie_outs(out(as_json), found),
         stage=LocalStage(landscape, "demo", port),
     )
     ending = story.tell(fix=fix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ from tieout.landscape.schema import Landscape, Person
 from tieout.store import database, embedded
 
 DATABASE = "tieout"
+PLAIN_WIDTH = 120
 STATE_FOLDER = ".tieout"
 
 FolderOption = Annotated[
@@ -53,8 +55,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Answer with one JSON o
 
 
 def out(as_json: bool) -> Console:
-    """Where words for people go; nowhere when a machine listens."""
-    return Console(highlight=False, quiet=as_json)
+    """Where words for people go; nowhere when a machine listens. A pipe or file is 120 wide."""
+    return Console(
+        highlight=False, quiet=as_json, width=None if sys.stdout.isatty() else PLAIN_WIDTH
+    )
 
 
 def landscape_folder(given: Path | None) -> Path:

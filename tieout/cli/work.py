@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from decimal import Decimal
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from tieout.cli.life import print_life
@@ -26,6 +28,8 @@ from tieout.cli.watching import RestAwaiter
 from tieout.engine.reconcile import TieOut
 from tieout.engine.reconcile import reconcile as run_reconciliation
 from tieout.engine.replay import replay as put_back
+from tieout.engine.tie_out_json import tie_out_json
+from tieout.rules.matching import Break
 from tieout.store import cases as case_store
 from tieout.store.life import life_of
 
@@ -160,60 +164,65 @@ def reconcile(
                 raise typer.BadParameter(
                     f"no reconciliation '{name}'; there are: {', '.join(sorted(known))}"
                 )
-        found = [run_reconciliation(context, known[name]) for name in names or sorted(known)]
-    for one in found:
-        print_tie_out(one, as_json)
+        runs = [run_reconciliation(context, known[name]) for name in names or sorted(known)]
+    for tie_outs in runs:
+        print_tie_outs(out(as_json), tie_outs)
+    found = [one for tie_outs in runs for one in tie_outs]
     if as_json:
         say_json({"tie_outs": [tie_out_json(one) for one in found]})
     if not all(one.agrees or one.explained for one in found):
         raise AnswerIsNo("There are differences that no open case explains.")
 
 
-def tie_out_json(one: TieOut) -> dict[str, object]:
-    """A tie-out for machines; `difference` is a decimal string."""
-    return {
-        "name": one.name,
-        "sides": [side.name for side in one.sides],
-        "agrees": one.agrees,
-        "difference": str(one.difference),
-        "explained": one.explained,
-    }
-
-
-def print_tie_out(one: TieOut, as_json: bool) -> None:
-    """A tie-out for people: the sides, then what differs and which case explains it."""
-    console = out(as_json)
-    verdict = (
-        "[green]agrees to the cent[/]"
-        if one.agrees
-        else "[yellow]differs, every cent explained by open cases[/]"
-        if one.explained
-        else f"[red]DIFFERS, {one.unexplained} break(s) unexplained[/]"
-    )
-    console.print(f"[bold]{one.name}[/]: {verdict}")
-    sides = Table("side", "records", "sums by currency", box=None, pad_edge=False)
-    for side in one.sides:
-        sums = "  ".join(f"{currency} {readable(sum_)}" for currency, sum_ in side.sums.items())
-        sides.add_row(side.name, f"{side.count:,}", sums)
-    console.print(sides)
-    if not one.breaks:
+def print_tie_outs(console: Console, found: Sequence[TieOut]) -> None:
+    """Tie-outs for people: the verdicts, then each record that differs and what explains it."""
+    if not found:
         return
-    table = Table("key", "kind", "group", "left", "right", "difference", "case", box=None)
-    for found in one.breaks[:MOST_BREAKS_SHOWN]:
-        table.add_row(
-            found.key,
-            f"{found.kind} ({found.right_side})",
-            " ".join(found.group),
-            readable(found.left),
-            readable(found.right),
-            readable(found.difference),
-            f"case:{found.case_id}" if found.case_id else "[red]unexplained[/]",
-        )
+    table = Table("side", "records", "sums by currency", box=None, pad_edge=False)
+    for side in (found[0].left, *(one.right for one in found)):
+        sums = "  ".join(f"{currency} {readable(sum_)}" for currency, sum_ in side.sums.items())
+        table.add_row(side.name, f"{side.count:,}", sums)
     console.print(table)
-    if len(one.breaks) > MOST_BREAKS_SHOWN:
-        console.print(f"… and {len(one.breaks) - MOST_BREAKS_SHOWN} more breaks.")
+    for one in found:
+        console.print(f"{_verdict(one)}  {one.name}")
+    gaps = _by_record(found)
+    if not gaps:
+        return
+    names = [one.right.name for one in found]
+    breaks = Table("record", "group", found[0].left.name, *names, "case", box=None, pad_edge=False)
+    for (key, group), row in list(gaps.items())[:MOST_BREAKS_SHOWN]:
+        left = next(iter(row.values())).left
+        amounts = [readable(row[name].right if name in row else left) for name in names]
+        case_id = next(iter(row.values())).case_id
+        breaks.add_row(
+            key,
+            " ".join(group),
+            readable(left),
+            *amounts,
+            f"case:{case_id}" if case_id else "[red]unexplained[/]",
+        )
+    console.print(breaks)
+    if len(gaps) > MOST_BREAKS_SHOWN:
+        console.print(f"… and {len(gaps) - MOST_BREAKS_SHOWN} more records.")
+
+
+def _verdict(one: TieOut) -> str:
+    if one.agrees:
+        return "[green]agrees to the cent[/]           "
+    gaps = ", ".join(f"{currency} {readable(gap)}" for currency, gap in one.differences.items())
+    if one.explained:
+        return f"[yellow]differs by {gaps}, all of it explained by open cases[/]"
+    return f"[red]DIFFERS by {gaps}, {one.comparison.unexplained} record(s) unexplained[/]"
+
+
+def _by_record(found: Sequence[TieOut]) -> dict[tuple[str, tuple[str, ...]], dict[str, Break]]:
+    gaps: dict[tuple[str, tuple[str, ...]], dict[str, Break]] = {}
+    for one in found:
+        for gap in one.breaks:
+            gaps.setdefault((gap.key, gap.group), {})[one.right.name] = gap
+    return dict(sorted(gaps.items()))
 
 
 def readable(amount: Decimal | None) -> str:
-    """An amount for reading: thousands separated, two places."""
-    return "" if amount is None else f"{amount:,.2f}"
+    """An amount for reading: thousands separated, two places; a dash where there is none."""
+    return "–" if amount is None else f"{amount:,.2f}"

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from tieout.finance.period import FiscalCalendar
 from tieout.landscape.schema import FlowSpec, Landscape, StepSpec
 from tieout.ports.connector import Connector, Field, Stream
+from tieout.rules.compile import compile_mapping
 from tieout.rules.control import (
     CompiledConditions,
     CompiledControls,
     compile_conditions,
     compile_controls,
 )
-from tieout.rules.compile import compile_mapping
 from tieout.rules.mapping import CompiledMapping
 from tieout.rules.spec import FieldType, MappingSpec
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tieout import clock
 from tieout.engine.context import Context
@@ -63,8 +63,14 @@ class _Planner:
     step: StepSpec
     system: str
     stream: str
-    plans: list[NewDispatch]
-    dropped: list[int]
+    proven: Mapping[int, str] = field(default_factory=dict)  # bodies of proven dispatches, by id
+    plans: list[NewDispatch] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+
+    def know(self, documents: Iterable[Document]) -> None:
+        """Fetch what the target holds of these documents, for taking it back."""
+        ids = [one.proven_dispatch for one in documents if one.proven_dispatch is not None]
+        self.proven = dispatches.previous_bodies(self.connection, ids)
 
     def settle(self) -> None:
         """Drop replaced plans first: a document has one open dispatch."""
@@ -111,9 +117,14 @@ class _Planner:
                     value=str(record.accounting_date),
                 ),
             )
-        if move.action == "create" and _is_own(record, self.system, self.stream):
+        own = _is_own(record, self.system, self.stream)
+        if own and move.action == "create":
             # A row of the source itself is only ever changed: it is born there, and stays one row.
             move = rule.Plan("change", replaces_plan=move.replaces_plan)
+        if move.action == "void" and not own:
+            # What is taken back is what was written, not what the record says by now.
+            body = self.proven[document.proven_dispatch or 0]
+            rendered = Rendered(body, document.proven_digest, rendered.rate_ids, (), ())
         if document.refused_intent == f"{move.action}/{rendered.digest}":
             return _held(document, self._refused(document))
         if move.replaces_plan:
@@ -201,7 +212,7 @@ def towards(
     if not subjects:
         return {}
     system, stream = context.compiled.target_of(step)
-    planner = _Planner(context, connection, flow, step, system, stream, [], [])
+    planner = _Planner(context, connection, flow, step, system, stream)
     rendered = render(context, connection, step.mapping, subjects)
     known = dispatches.register(
         connection,
@@ -210,6 +221,8 @@ def towards(
         subjects[0].record_type,
         [_registered(one, system, stream) for one in subjects],
     )
+    if on_change == "reverse_and_repost":
+        planner.know(known.values())
     closed = closed_periods(context, connection, system, stream, subjects)
     results: dict[str, StepResult] = {}
     for record in subjects:
@@ -236,16 +249,14 @@ def take_documents_back(
 ) -> Mapping[str, StepResult]:
     """Take each record's document out of effect; results by record key."""
     system, stream = context.compiled.target_of(step)
-    planner = _Planner(context, connection, flow, step, system, stream, [], [])
+    planner = _Planner(context, connection, flow, step, system, stream)
     known = dispatches.known(
         connection, system, stream, flow.record_type, [one.record_key for one in subjects]
     )
     gone = _deleted_at_source(connection, subjects)
     rendered = render(context, connection, step.mapping, subjects)
     closed = closed_periods(context, connection, system, stream, subjects)
-    bodies = dispatches.previous_bodies(
-        connection, [one.proven_dispatch for one in known.values() if one.proven_dispatch]
-    )
+    planner.know(known.values())
     results: dict[str, StepResult] = {}
     for record in subjects:
         document = known.get(record.record_key)
@@ -253,9 +264,9 @@ def take_documents_back(
             results[record.record_key] = StepResult(passed=True)
             continue
         made = rendered[record.record_key]
-        if made.errors or made.waits_for:  # what was written says best what to take back
-            body = bodies.get(document.proven_dispatch or 0, "{}")
-            made = Rendered(body, document.proven_digest, (), (), ())
+        if made.errors and _is_own(record, system, stream):
+            results[record.record_key] = _unmappable(flow, made)
+            continue
         move = rule.backward(_actual(document), step.on_leave)
         results[record.record_key] = planner.carry_out(
             move, record, document, made, closed.get(record.record_key, "")

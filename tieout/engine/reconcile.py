@@ -1,8 +1,8 @@
 """Reconcile: read every side afresh from its own system, in its own words, and compare.
 
-Never from our records, never through the mapping under test. A tie-out compares sides pairwise
-against the first one: by count and sum per group, then record by record. What differs is a break;
-a break whose key has an open case is explained by it, to the cent.
+Never from our records, never through the mapping under test. A reconciliation of n sides gives
+n - 1 tie-outs: each further side against the first. A break that an open case is about, to the
+cent, is explained by it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 
 from tieout import clock
@@ -19,55 +19,16 @@ from tieout.engine.compiled import field_types
 from tieout.engine.context import Context
 from tieout.landscape.schema import ReconciliationSpec, SideSpec
 from tieout.ports.connector import Reads
+from tieout.rules.matching import ZERO, Break, Comparison, Side, Stake, compare
 from tieout.rules.selection import compile_selection
 from tieout.store import audit, cases
 from tieout.store.database import Connection
 
 MOST_PAGES = 2_000
-ZERO = Decimal(0)
 
 
 class CannotReconcile(Exception):
     """A side could not be read or understood. Says which and what to do; nothing is guessed."""
-
-
-Group = tuple[str, ...]
-RowKey = tuple[Group, str]
-
-
-@dataclass
-class Side:
-    """One side as read: amounts and counts by (group, key)."""
-
-    name: str
-    read_at: dt.datetime
-    amounts: dict[RowKey, Decimal] = field(default_factory=dict)
-    rows: dict[RowKey, int] = field(default_factory=dict)
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, group: Group, key: str, amount: Decimal) -> None:
-        self.amounts[group, key] = self.amounts.get((group, key), ZERO) + amount
-        self.rows[group, key] = self.rows.get((group, key), 0) + 1
-
-    def drop_zeroes(self) -> None:
-        """Keys that net to nothing (an invoice and its credit) are not there."""
-        for where in [where for where, amount in self.amounts.items() if amount == 0]:
-            del self.amounts[where], self.rows[where]
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """One key on which two sides differ; `difference` is left minus right."""
-
-    left_side: str
-    right_side: str
-    key: str
-    kind: str
-    group: Group
-    left: Decimal | None
-    right: Decimal | None
-    difference: Decimal
-    case_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +43,52 @@ class SideSummary:
 
 @dataclass(frozen=True, slots=True)
 class TieOut:
-    """The result of one reconciliation."""
+    """Two sides of one reconciliation, compared. `differences` is by currency, left − right."""
 
     name: str
-    sides: tuple[SideSummary, ...]
-    agrees: bool
-    explained: bool
-    difference: Decimal
-    breaks: tuple[Break, ...]
-    unexplained: int
-    result: Mapping[str, object]
+    left: SideSummary
+    right: SideSummary
+    comparison: Comparison
+    differences: Mapping[str, Decimal]
+    groups: tuple[Mapping[str, object], ...]
+
+    @property
+    def agrees(self) -> bool:
+        return self.comparison.agrees
+
+    @property
+    def explained(self) -> bool:
+        return self.comparison.explained
+
+    @property
+    def breaks(self) -> tuple[Break, ...]:
+        return self.comparison.breaks
 
 
-def reconcile(context: Context, spec: ReconciliationSpec, *, store: bool = True) -> TieOut:
-    """Run one reconciliation. Raises CannotReconcile, VendorFault or NoAnswer.
+def reconcile(context: Context, spec: ReconciliationSpec, *, store: bool = True) -> list[TieOut]:
+    """Run one reconciliation, and keep its tie-outs unless told not to.
 
-    `agrees`: no break at all. `explained`: every break belongs to an open case, and the open
-    cases' own differences sum to the whole difference exactly.
+    Raises CannotReconcile, VendorFault or NoAnswer when a side cannot be read.
     """
-    sides = [_read(context, spec, one) for one in spec.sides]
+    sides = [(_read(context, spec, one), clock.now()) for one in spec.sides]
     with context.database.transaction() as connection:
-        open_cases = _cases_by_key(connection)
-        found: list[Break] = []
-        for right in sides[1:]:
-            found += _compare(sides[0], right, Decimal(spec.tolerance_each), open_cases)
-        tie_out = _judge(spec, sides, found)
+        stakes = _stakes(connection)
+        left, left_read_at = sides[0]
+        found = [
+            _tie_out(spec, left, left_read_at, right, read_at, stakes)
+            for right, read_at in sides[1:]
+        ]
         if store:
-            _store(context, connection, spec, tie_out)
-    return tie_out
+            for one in found:
+                _store(context, connection, spec, one)
+    return found
 
 
-# --- reading a side --------------------------------------------------------------------------
+# --- reading a side ----------------------------------------------------------------------------
 
 
 def _read(context: Context, spec: ReconciliationSpec, side: SideSpec) -> Side:
-    read = Side(side.name, clock.now())
+    read = Side(side.name)
     _add_stream(context, spec, side, side.stream, side.where, 1, read)
     for other in side.also:
         _add_stream(context, spec, side, other.stream, other.where, other.sign, read)
@@ -143,15 +115,15 @@ def _add_stream(
         where,
         side.each,
         side.place_of("where"),
+        runner=context.runner,
     )
     payloads = list(fresh_rows(context, side.system, stream).values())
     result = selection.run(context.runner, payloads)
-    into.unreadable += [(stream, why) for _, why in result.unreadable]
-    if into.unreadable:
+    if result.unreadable:
         raise CannotReconcile(
-            f"{side.place}: side '{side.name}' has {len(into.unreadable)} rows that cannot be "
-            f"read, the first: {into.unreadable[0][1]}. Correct the expression or the data; a "
-            "total that leaves rows out would be a lie"
+            f"{side.place}: side '{side.name}' has {len(result.unreadable)} rows of {stream} that "
+            f"cannot be read, the first: {result.unreadable[0][1]}. Correct the expression or the "
+            "data; a total that leaves rows out would be a lie"
         )
     table = result.table.to_pydict()
     for index in range(result.table.num_rows):
@@ -162,7 +134,7 @@ def _add_stream(
                 f"{side.place}: side '{side.name}' has a row of {stream} without key or amount "
                 f"(group {' '.join(group)}); say in its `where` which rows count"
             )
-        into.add(group, str(key), Decimal(str(amount)) * sign)
+        into.add(group, str(key), Decimal(str(amount)), sign)
 
 
 def fresh_rows(context: Context, system: str, stream: str) -> dict[str, str]:
@@ -188,71 +160,65 @@ def fresh_rows(context: Context, system: str, stream: str) -> dict[str, str]:
     raise CannotReconcile(f"{system}.{stream} did not end within {MOST_PAGES} pages")
 
 
-# --- comparing ---------------------------------------------------------------------------------
+# --- the result ----------------------------------------------------------------------------------
 
 
-def _cases_by_key(connection: Connection) -> dict[str, int]:
-    """Open cases by the source key they are about; the oldest explains."""
-    found: dict[str, int] = {}
+def _stakes(connection: Connection) -> dict[str, Stake]:
+    """Open cases that name an amount, by the source key they are about; the oldest counts."""
+    found: dict[str, Stake] = {}
     for case in cases.read(connection, most=100_000):
-        if case.source_key:
-            found.setdefault(case.source_key, case.case_id)
+        if case.source_key and case.amount is not None:
+            found.setdefault(case.source_key, Stake(case.case_id, case.amount))
     return found
 
 
-def _compare(
-    left: Side, right: Side, tolerance: Decimal, open_cases: Mapping[str, int]
-) -> list[Break]:
-    """Breaks between two sides, in a stable order, independent of row order."""
-    found = []
-    for group, key in sorted(set(left.amounts) | set(right.amounts)):
-        one, other = left.amounts.get((group, key)), right.amounts.get((group, key))
-        difference = (one or ZERO) - (other or ZERO)
-        if one is not None and other is not None and abs(difference) <= tolerance:
-            continue
-        if one is None:
-            kind = "missing_left"
-        elif other is None:
-            kind = "missing_right"
-        else:
-            kind = "amount"
-        found.append(
-            Break(
-                left.name, right.name, key, kind, group, one, other, difference, open_cases.get(key)
-            )
-        )
-    return found
-
-
-def _judge(spec: ReconciliationSpec, sides: Sequence[Side], found: Sequence[Break]) -> TieOut:
-    summaries = tuple(_summary(spec, side) for side in sides)
-    unexplained = [one for one in found if one.case_id is None]
-    difference = sum((one.difference for one in found), ZERO)
-    explained = sum((one.difference for one in found if one.case_id is not None), ZERO)
+def _tie_out(
+    spec: ReconciliationSpec,
+    left: Side,
+    left_read_at: dt.datetime,
+    right: Side,
+    right_read_at: dt.datetime,
+    stakes: Mapping[str, Stake],
+) -> TieOut:
+    one = _summary(spec, left, left_read_at)
+    other = _summary(spec, right, right_read_at)
+    differences = {
+        currency: one.sums.get(currency, ZERO) - other.sums.get(currency, ZERO)
+        for currency in sorted({*one.sums, *other.sums})
+    }
     return TieOut(
-        name=spec.name,
-        sides=summaries,
-        agrees=not found,
-        explained=not unexplained and explained == difference,
-        difference=difference,
-        breaks=tuple(found),
-        unexplained=len(unexplained),
-        result={
-            "sides": [_side_json(side) for side in summaries],
-            "groups": _groups_json(spec, sides),
-            "by": list(spec.by),
-            "tolerance": {"each": spec.tolerance_each, "total": spec.tolerance_total},
-            "unexplained": len(unexplained),
-        },
+        name=f"{spec.name}: {left.name} = {right.name}",
+        left=one,
+        right=other,
+        comparison=compare(left, right, Decimal(spec.tolerance_each), stakes),
+        differences={currency: gap for currency, gap in differences.items() if gap},
+        groups=_groups(spec, left, right),
     )
 
 
-def _summary(spec: ReconciliationSpec, side: Side) -> SideSummary:
+def _summary(spec: ReconciliationSpec, side: Side, read_at: dt.datetime) -> SideSummary:
     at = spec.by.index("currency") if "currency" in spec.by else None
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for (group, _), amount in side.amounts.items():
         sums[group[at] if at is not None else ""] += amount
-    return SideSummary(side.name, len(side.amounts), dict(sorted(sums.items())), side.read_at)
+    return SideSummary(side.name, len(side.amounts), dict(sorted(sums.items())), read_at)
+
+
+def _groups(spec: ReconciliationSpec, left: Side, right: Side) -> tuple[Mapping[str, object], ...]:
+    ours, theirs = left.group_totals(), right.group_totals()
+    made = []
+    for group in sorted({*ours, *theirs}):
+        count, total = ours.get(group, (0, ZERO))
+        other_count, other_total = theirs.get(group, (0, ZERO))
+        made.append(
+            dict(zip(spec.by, group, strict=True))
+            | {
+                "counts": {left.name: count, right.name: other_count},
+                "sums": {left.name: str(total), right.name: str(other_total)},
+                "difference": str(total - other_total),
+            }
+        )
+    return tuple(made)
 
 
 def _side_json(side: SideSummary) -> dict[str, object]:
@@ -264,77 +230,54 @@ def _side_json(side: SideSummary) -> dict[str, object]:
     }
 
 
-def _groups_json(spec: ReconciliationSpec, sides: Sequence[Side]) -> list[dict[str, object]]:
-    groups = sorted({group for side in sides for group, _ in side.amounts})
-    totals = {side.name: _group_totals(side) for side in sides}
-    made: list[dict[str, object]] = []
-    for group in groups:
-        sums = {name: total.get(group, (0, ZERO))[1] for name, total in totals.items()}
-        made.append(
-            dict(zip(spec.by, group, strict=True))
-            | {
-                "counts": {name: total.get(group, (0, ZERO))[0] for name, total in totals.items()},
-                "sums": {name: str(amount) for name, amount in sums.items()},
-                "difference": str(max(sums.values()) - min(sums.values())),
-            }
-        )
-    return made
-
-
-def _group_totals(side: Side) -> dict[Group, tuple[int, Decimal]]:
-    totals: dict[Group, tuple[int, Decimal]] = {}
-    for (group, _), amount in side.amounts.items():
-        count, total = totals.get(group, (0, ZERO))
-        totals[group] = (count + 1, total + amount)
-    return totals
-
-
-def _store(
-    context: Context, connection: Connection, spec: ReconciliationSpec, tie_out: TieOut
-) -> None:
-    text = json.dumps(tie_out.result, sort_keys=True)
+def _store(context: Context, connection: Connection, spec: ReconciliationSpec, one: TieOut) -> None:
+    text = json.dumps(
+        {
+            "sides": [_side_json(one.left), _side_json(one.right)],
+            "groups": one.groups,
+            "by": spec.by,
+            "tolerance": {"each": spec.tolerance_each, "total": spec.tolerance_total},
+            "differences": {currency: str(gap) for currency, gap in one.differences.items()},
+            "unexplained": one.comparison.unexplained,
+        },
+        sort_keys=True,
+    )
     row = connection.execute(
         "INSERT INTO tie_outs (name, made_at, made_by, agrees, explained, difference, result, "
         "landscape_hash) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING tie_out_id",
         (
-            tie_out.name,
+            one.name,
             clock.now(),
             context.actor,
-            tie_out.agrees,
-            tie_out.explained,
-            tie_out.difference,
+            one.agrees,
+            one.explained,
+            one.comparison.difference,
             text,
             context.landscape.content_hash,
         ),
     ).fetchone()
     if row is None:
         raise RuntimeError("the tie-out was not stored")
-    at = {
-        name: spec.by.index(name) if name in spec.by else None
-        for name in ("legal_entity", "period", "currency")
-    }
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO breaks (tie_out_id, left_side, right_side, key, kind, legal_entity, "
             "period, currency, left_amount, right_amount, difference, case_id) "
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (
-                    row[0],
-                    one.left_side,
-                    one.right_side,
-                    one.key,
-                    one.kind,
-                    *(
-                        one.group[i] if (i := at[name]) is not None else ""
-                        for name in ("legal_entity", "period", "currency")
-                    ),
-                    one.left,
-                    one.right,
-                    one.difference,
-                    one.case_id,
-                )
-                for one in tie_out.breaks
-            ],
+            [(row[0], one.left.name, one.right.name, *_break_row(spec, gap)) for gap in one.breaks],
         )
     audit.record(connection, context.actor, "reconcile", [(f"tie_out/{row[0]}", text)])
+
+
+def _break_row(spec: ReconciliationSpec, gap: Break) -> tuple[object, ...]:
+    named = dict(zip(spec.by, gap.group, strict=True))
+    return (
+        gap.key,
+        gap.kind,
+        named.get("legal_entity", ""),
+        named.get("period", ""),
+        named.get("currency", ""),
+        gap.left,
+        gap.right,
+        gap.difference,
+        gap.case_id,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tieout.engine.reconcile import TieOut, reconcile
 from tieout.engine.replay import NothingToReplay, replay
 from tieout.engine.rest import Progress as Counts
 from tieout.engine.rest import progress as count
+from tieout.engine.tie_out_json import tie_out_json
 from tieout.rehearsal.northwind import deals as northwind_deals
 from tieout.rehearsal.northwind import incidents as troubles
 from tieout.rehearsal.northwind.crm import Crm, load, win
@@ -69,7 +70,7 @@ class Story:
         month: str,
         seed: int,
         console: Console,
-        print_tie_out: Callable[[TieOut], None],
+        print_tie_outs: Callable[[Sequence[TieOut]], None],
         stage: Stage,
     ) -> None:
         self._folder = folder
@@ -77,7 +78,7 @@ class Story:
         self._month = month
         self._seed = seed
         self._console = console
-        self._print = print_tie_out
+        self._print = print_tie_outs
         self._stage = stage
 
     def tell(self, *, fix: bool) -> Ending:
@@ -178,12 +179,11 @@ class Story:
         raise TimeoutError(f"{act}: the demo did not come to rest within {REST_SECONDS:.0f} s")
 
     def _tie_out(self, context: Context) -> list[TieOut]:
-        found = [
-            reconcile(context, spec)
-            for _, spec in sorted(context.landscape.reconciliations.items())
-        ]
-        for one in found:
-            self._print(one)
+        found: list[TieOut] = []
+        for _, spec in sorted(context.landscape.reconciliations.items()):
+            tie_outs = reconcile(context, spec)
+            self._print(tie_outs)
+            found += tie_outs
         return found
 
     def _open_cases(self, context: Context) -> list[Case]:
@@ -241,16 +241,7 @@ class Story:
             proofs=now.proofs,
             duplicates=sum(len(ids) for ids in doubles(context).values()),
             cases=dict(sorted(Counter(case.reason for case in open_cases).items())),
-            tie_outs=[
-                {
-                    "name": one.name,
-                    "sides": [side.name for side in one.sides],
-                    "agrees": one.agrees,
-                    "difference": str(one.difference),
-                    "explained": one.explained,
-                }
-                for one in tie_outs
-            ],
+            tie_outs=[tie_out_json(one) for one in tie_outs],
             repeats=now.repeats,
             faults=faults,
             seconds=round(seconds, 1),
