@@ -74,8 +74,13 @@ def choose(northwind: Northwind, seed: int) -> Incidents:
     few = sorted(code for code, deals in by_customer.items() if len(deals) <= 4)
     late = dice.choice(few)
     others = sorted(d.number for d in northwind.deals if d.customer.code != late)
-    unlucky = dice.sample(others, 5)
-    currency, total, period, amended, cancelled = unlucky
+    pounds = sorted(
+        d.number
+        for d in northwind.deals
+        if d.customer.code != late and d.customer.currency == "GBP"
+    )
+    currency = dice.choice(pounds or others)
+    total, period, amended, cancelled = dice.sample([n for n in others if n != currency], 4)
     return Incidents(
         unknown_currency=currency,
         wrong_total=total,
