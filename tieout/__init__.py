@@ -1,3 +1,3 @@
-"""Tieout keeps finance systems in agreement, and proves it. Start reading at docs/ARCHITECTURE.md."""
+"""Tieout keeps finance systems in agreement, and proves it. Start at docs/ARCHITECTURE.md."""
 
 __version__ = "0.1.0"
