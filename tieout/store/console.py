@@ -26,7 +26,7 @@ class Promise:
     """
 
     flow: str
-    within_seconds: float
+    within_seconds: int
     kept: int
     late: int
     in_time: int
@@ -171,7 +171,7 @@ def _promises(
             },
         ).fetchone()
         if row is not None:
-            found.append(Promise(flow, within, *row))
+            found.append(Promise(flow, round(within), *row))
     return tuple(found)
 
 

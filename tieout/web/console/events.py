@@ -41,17 +41,9 @@ def events_of(life: Life) -> tuple[Event, ...]:
     found = [*_arrivals(life), *_versions(life), *_cases(life), *_ends(life)]
     for one in life.dispatches:
         found += _dispatch(one)
-    order = {
-        "arrival": 0,
-        "version": 1,
-        "send": 2,
-        "look": 3,
-        "refusal": 3,
-        "proof": 4,
-        "case": 5,
-        "end": 6,
-    }
-    found.sort(key=lambda one: (one.at, order[one.shape], one.lane, one.name))
+    order = dict.fromkeys(("send", "look", "refusal"), 2) | {"arrival": 0, "version": 1}
+    # What stands at one instant keeps the order in which it was stored.
+    found.sort(key=lambda one: (one.at, order.get(one.shape, 3)))
     return tuple(
         replace(one, number=number) for number, one in enumerate(found[-MOST_EVENTS:], start=1)
     )

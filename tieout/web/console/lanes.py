@@ -17,7 +17,7 @@ from tieout.web.console.words import clock_time, day
 
 MOST_MARKS = 48
 LEFT, RIGHT, TOP, LANE_HEIGHT = 128, 36, 40, 74
-LEAST_WIDTH, MARK_WIDTH, LABEL_WIDTH = 880, 34, 96
+LEAST_WIDTH, MARK_WIDTH, LABEL_WIDTH = 1160, 34, 96
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class Templates:
         self.environment.globals.update(
             age=words.age,
             state=words.state,
+            counted=words.counted,
+            trouble=words.trouble,
             door=words.door,
             kind_of_break=words.kind_of_break,
             record_url=record_url,

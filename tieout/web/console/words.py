@@ -130,3 +130,16 @@ def sentence(words: str) -> str:
         return ""
     tidy = tidy[0].upper() + tidy[1:]
     return tidy if tidy[-1] in ".!?" else f"{tidy}."
+
+
+def counted(number: int, noun: str) -> str:
+    """1 case, 2 cases."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def trouble(reason: str, control: str) -> str:
+    """A heading for cases of one kind: Period closed: period gate; never the same word twice."""
+    kind = human(reason)
+    named = control if control.lower().startswith(kind) else f"{kind}: {control}" * bool(control)
+    named = named or kind
+    return named[:1].upper() + named[1:]
