@@ -146,9 +146,8 @@ _CASE = (
     "c.system, c.stream, c.source_key, c.arrival_id, c.record_type, c.record_key, c.run_id, "
     "c.dispatch_id, c.amount, c.currency, c.legal_entity, c.period, c.state, c.times, "
     "c.opened_at, c.last_at, c.closed_at, c.closed_by, c.closed_because, "
-    'coalesce((SELECT substring(r.body FROM \'"number":"([^"\\\\]{1,80})"\') FROM records r '
-    "WHERE r.record_type = c.record_type AND r.record_key = c.record_key "
-    "ORDER BY r.version DESC LIMIT 1), '')"
+    "coalesce((SELECT r.number FROM records r WHERE r.record_type = c.record_type "
+    "AND r.record_key = c.record_key ORDER BY r.version DESC LIMIT 1), '')"
 )
 
 

@@ -62,10 +62,7 @@ SELECT * FROM (
       FROM documents WHERE target_id = ANY(%(ids)s) AND target_id <> ''
     UNION ALL
     SELECT 5, 'number', record_type, record_key, 0, '', '', ''
-      FROM records WHERE substring(body FROM '"number":"([^"\\\\]{1,80})"') = ANY(%(ids)s)
-    UNION ALL
-    SELECT 5, 'code', record_type, record_key, 0, '', '', ''
-      FROM records WHERE substring(body FROM '"code":"([^"\\\\]{1,80})"') = ANY(%(ids)s)
+      FROM records WHERE number = ANY(%(ids)s)
     UNION ALL
     SELECT 6, 'reference in ' || system, record_type, record_key, 0, '', '', ''
       FROM dispatches WHERE reference = ANY(%(ids)s)
