@@ -22,9 +22,10 @@ from tieout.ports.connector import Finds, Stream, Write
 from tieout.ports.errors import VendorFault
 from tieout.ports.http import NoAnswer
 from tieout.ports.signin import SignInFailed
-from tieout.store import audit, cases, dispatches, runs
+from tieout.store import audit, cases, dispatches, documents, proofs, runs
 from tieout.store.cases import NewCase
-from tieout.store.dispatches import Attempt, Change, Dispatch, Proof
+from tieout.store.dispatches import Change, Dispatch
+from tieout.store.proofs import Attempt, Proof
 from tieout.store.totals import Movement, move
 
 MOST_PER_LOOK = 500
@@ -256,9 +257,9 @@ def _commit(context: Context, verdicts: _Verdicts, system: str) -> None:
         trouble.note(connection, system, Written(""), context.steward_of(system))
         dispatches.change(connection, verdicts.changes)
         if verdicts.proofs:
-            dispatches.add_proofs(connection, verdicts.proofs)
-        dispatches.refuse(connection, verdicts.refusals)
-        dispatches.log_attempts(connection, verdicts.attempts, context.worker)
+            proofs.add_proofs(connection, verdicts.proofs)
+        documents.refuse(connection, verdicts.refusals)
+        proofs.log_attempts(connection, verdicts.attempts, context.worker)
         if verdicts.doubts:
             cases.open_cases(connection, verdicts.doubts)
         touched = [str(proof.dispatch.document_id) for proof in agreed]

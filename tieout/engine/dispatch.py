@@ -29,9 +29,10 @@ from tieout.finance.outcome import (
     Written,
 )
 from tieout.ports.connector import Follows, Job, Write, Writes
-from tieout.store import dispatches, runs
+from tieout.store import dispatches, documents, proofs, runs
 from tieout.store.database import Connection
-from tieout.store.dispatches import Attempt, Change, Dispatch
+from tieout.store.dispatches import Change, Dispatch
+from tieout.store.proofs import Attempt
 
 MOST_PER_CALL = 200
 HOLD_BACK_SECONDS = 1.0
@@ -63,7 +64,7 @@ def recover(context: Context) -> int:
                 for one in lost
             ],
         )
-        dispatches.log_attempts(
+        proofs.log_attempts(
             connection,
             [
                 Attempt(
@@ -240,8 +241,8 @@ def _commit(context: Context, call: _Call, outcomes: Sequence[Outcome]) -> None:
             if isinstance(outcome, Rejected):
                 refusals.append((one.document_id, f"{one.action}/{one.digest}", _refusal(outcome)))
         dispatches.change(connection, changes)
-        dispatches.refuse(connection, refusals)
-        dispatches.log_attempts(connection, _attempts(call, outcomes), context.worker)
+        documents.refuse(connection, refusals)
+        proofs.log_attempts(connection, _attempts(call, outcomes), context.worker)
         refused = [str(document_id) for document_id, _, _ in refusals]
         runs.wake(connection, "document", refused)
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 
 from tieout import clock
 from tieout.engine.context import Context
-from tieout.engine.planning import StepResult
+from tieout.engine.planner import StepResult
 from tieout.engine.steps import ensure, require, take_back, write
 from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.store import cases, runs
 from tieout.store.database import Connection
+from tieout.store.dispatches import LeftMeanwhile
 from tieout.store.runs import Advance, Run
 
 MOST_RUNS_PER_ROUND = 500
@@ -31,7 +32,10 @@ def advance(context: Context) -> int:
     """Advance every ready run as far as it goes now; returns how many moves were made."""
     moves = 0
     for _ in range(MOST_ROUNDS):
-        made = _round(context)
+        try:
+            made = _round(context)
+        except LeftMeanwhile:  # another worker was quicker: the next tick sees what it sent
+            break
         moves += made
         if not made:
             break
@@ -106,7 +110,9 @@ def _advance_group(
         )
     runs.advance(connection, advances)
     runs.note_steps(connection, history)
-    cases.close_for_runs(connection, passed, f"step {step.name} went through")
+    # A run that starts over passes its early steps: that does not mend what stopped it further on.
+    mended = set(passed) - runs.held_further_on(connection, passed, mode, step_no)
+    cases.close_for_runs(connection, sorted(mended), f"step {step.name} went through")
     if opened:
         cases.open_cases(connection, opened)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tieout import clock
 from tieout.engine import trouble
@@ -13,7 +14,6 @@ from tieout.ports.errors import VendorFault
 from tieout.ports.http import NoAnswer
 from tieout.ports.signin import SignInFailed
 from tieout.store.database import Connection
-from tieout.store.records import Record
 
 REFRESH_SECONDS = 10.0
 
@@ -59,20 +59,48 @@ def refresh(context: Context) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A day on which nothing may be posted, and why."""
+
+    day: dt.date
+    words: str
+
+
 def closed_periods(
-    context: Context, connection: Connection, system: str, stream: str, subjects: Iterable[Record]
-) -> dict[str, str]:
-    """Record key -> name of the closed period, for records that would post into one.
+    context: Context,
+    connection: Connection,
+    system: str,
+    stream: str,
+    days: Sequence[tuple[str, dt.date]],
+) -> dict[str, Closed | None]:
+    """Record key -> why it cannot be posted on one of its days; None where the system's periods
+    have not been read yet, so that nobody knows.
 
     Only streams that post are gated. A system that has no periods closes none.
     """
-    if not context.compiled.streams[system, stream].posts:
+    if not context.compiled.streams[system, stream].posts or not days:
         return {}
-    dated = [one for one in subjects if one.accounting_date is not None]
+    if not isinstance(context.connector(system), HasPeriods):
+        return {}
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM periods WHERE system = %s)", (system,)
+    ).fetchone()
+    if row is None or not row[0]:
+        return {key: None for key, _ in days}
     rows = connection.execute(
-        "SELECT t.key, p.period FROM unnest(%s::text[], %s::date[]) AS t (key, day) "
-        "JOIN periods p ON p.system = %s AND t.day BETWEEN p.starts_on AND p.ends_on "
-        "WHERE p.state = 'closed'",
-        ([one.record_key for one in dated], [one.accounting_date for one in dated], system),
+        "SELECT t.key, t.day, coalesce(p.period, '') FROM unnest(%s::text[], %s::date[]) "
+        "AS t (key, day) LEFT JOIN periods p ON p.system = %s "
+        "AND t.day BETWEEN p.starts_on AND p.ends_on "
+        "WHERE p.state IS NULL OR p.state = 'closed' ORDER BY t.key, t.day",
+        ([key for key, _ in days], [day for _, day in days], system),
     ).fetchall()
-    return {str(key): str(period) for key, period in rows}
+    return {
+        str(key): Closed(
+            day,
+            f"the accounting period {period} is closed in {system}"
+            if period
+            else f"{system} has no accounting period for {day}",
+        )
+        for key, day, period in rows
+    }

@@ -7,197 +7,22 @@ commits what it says.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from functools import partial
 
-from tieout import clock
 from tieout.engine.context import Context
 from tieout.engine.periods import closed_periods
+from tieout.engine.planner import Planner, StepResult, is_own
 from tieout.engine.rendering import Rendered, render
 from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.rules import document as rule
-from tieout.store import dispatches
+from tieout.store import dispatches, documents
 from tieout.store.arrivals import partition_of
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
-from tieout.store.dispatches import Document, NewDispatch, NewDocument
+from tieout.store.dispatches import Earlier
+from tieout.store.documents import Document, NewDocument
 from tieout.store.records import Record
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """Where one run stands after a step: passed, waiting for documents or records, or held.
-
-    `late_case` is the case to open if the wait lasts longer than the step allows.
-    """
-
-    passed: bool = False
-    held: bool = False
-    waits_for: str = ""
-    documents: tuple[int, ...] = ()
-    records: tuple[str, ...] = ()
-    document: int | None = None
-    cases: tuple[NewCase, ...] = ()
-    late_case: NewCase | None = None
-
-    @property
-    def state_in_history(self) -> str:
-        return "done" if self.passed else ("held" if self.held else "started")
-
-    def overdue(self, waited_seconds: float) -> StepResult:
-        """The same wait, now a case as well; what wakes it still does."""
-        if self.late_case is None:
-            return self
-        words = f"{self.late_case.words} (waited {waited_seconds:.0f} s)"
-        return replace(self, held=True, cases=(replace(self.late_case, words=words),))
-
-
-@dataclass
-class _Planner:
-    """Gathers the plans of one step over many records and commits them together."""
-
-    context: Context
-    connection: Connection
-    flow: FlowSpec
-    step: StepSpec
-    system: str
-    stream: str
-    proven: Mapping[int, str] = field(default_factory=dict)  # bodies of proven dispatches, by id
-    plans: list[NewDispatch] = field(default_factory=list)
-    dropped: list[int] = field(default_factory=list)
-
-    def know(self, documents: Iterable[Document]) -> None:
-        """Fetch what the target holds of these documents, for taking it back."""
-        ids = [one.proven_dispatch for one in documents if one.proven_dispatch is not None]
-        self.proven = dispatches.previous_bodies(self.connection, ids)
-
-    def settle(self) -> None:
-        """Drop replaced plans first: a document has one open dispatch."""
-        if self.dropped:
-            dispatches.supersede(self.connection, self.dropped)
-        if self.plans:
-            dispatches.plan(self.connection, self.plans)
-
-    def carry_out(
-        self,
-        move: rule.Move,
-        record: Record,
-        document: Document,
-        rendered: Rendered,
-        closed_period: str,
-    ) -> StepResult:
-        """Turn one decision into a result, and into a plan where it says so."""
-        if isinstance(move, rule.Satisfied):
-            return StepResult(passed=True, document=document.document_id)
-        if isinstance(move, rule.AskPeople):
-            return _held(
-                document,
-                self._case(
-                    "decision",
-                    f"{self.step.name} policy",
-                    move.why,
-                    "Decide: correct the record at its source, or settle the document by hand.",
-                ),
-            )
-        if isinstance(move, rule.Cancel):
-            self.dropped.append(document.open_dispatch or 0)
-            return StepResult(passed=True, document=document.document_id)
-        if isinstance(move, rule.InFlight):
-            return self._waiting(document)
-        if closed_period:
-            return _held(
-                document,
-                self._case(
-                    "period_closed",
-                    "period gate",
-                    f"the accounting period {closed_period} is closed in {self.system}",
-                    "Reopen the period, or correct the date at the source; then replay.",
-                    field="accounting date",
-                    value=str(record.accounting_date),
-                ),
-            )
-        own = _is_own(record, self.system, self.stream)
-        if own and move.action == "create":
-            # A row of the source itself is only ever changed: it is born there, and stays one row.
-            move = rule.Plan("change", replaces_plan=move.replaces_plan)
-        if move.action == "void" and not own:
-            # What is taken back is what was written, not what the record says by now.
-            body = self.proven[document.proven_dispatch or 0]
-            rendered = Rendered(body, document.proven_digest, rendered.rate_ids, (), ())
-        if document.refused_intent == f"{move.action}/{rendered.digest}":
-            return _held(document, self._refused(document))
-        if move.replaces_plan:
-            self.dropped.append(document.open_dispatch or 0)
-        self.plans.append(self._dispatch(move, record, document, rendered))
-        return self._waiting(document)
-
-    def _waiting(self, document: Document) -> StepResult:
-        return StepResult(
-            waits_for=f"proof of {document.reference} in {self.system}",
-            documents=(document.document_id,),
-            document=document.document_id,
-        )
-
-    def _case(
-        self,
-        reason: str,
-        control: str,
-        words: str,
-        next_action: str,
-        field: str = "",
-        value: str = "",
-    ) -> NewCase:
-        return NewCase(
-            reason=reason,
-            control=control,
-            words=words,
-            next_action=next_action,
-            owner=self.flow.steward,
-            field=field,
-            value=value,
-            place=str(self.step.place),
-        )
-
-    def _refused(self, document: Document) -> NewCase:
-        said = json.loads(document.refusal)
-        return self._case(
-            said["reason"],
-            f"{self.system}.{self.stream}",
-            said["words"],
-            said["next_action"] or "Correct the record at its source, then replay.",
-            field=said["field"],
-            value=said["code"],
-        )
-
-    def _dispatch(
-        self, move: rule.Plan, record: Record, document: Document, rendered: Rendered
-    ) -> NewDispatch:
-        generation = document.generation + (1 if move.new_generation else 0)
-        base = f"{self.stream}-{record.source_key}"
-        wait = self.step.batch_seconds or 0.0
-        spec = self.context.compiled.specs[self.step.mapping]
-        return NewDispatch(
-            document=document,
-            action=move.action,
-            generation=generation,
-            reference=base if generation == 1 else f"{base}-R{generation}",
-            record_version=record.version,
-            flow=self.flow.name,
-            body=rendered.body,
-            digest=rendered.digest,
-            due_at=clock.now() + dt.timedelta(seconds=wait),
-            lane=self.flow.lane,
-            partition_no=partition_of(record.record_key),
-            legal_entity=record.legal_entity,
-            currency=record.currency,
-            amount=record.amount,
-            period=record.period,
-            mapping=spec.name,
-            mapping_version=spec.version,
-            landscape_hash=self.context.landscape.content_hash,
-            rate_ids=rendered.rate_ids,
-        )
 
 
 def towards(
@@ -212,18 +37,17 @@ def towards(
     if not subjects:
         return {}
     system, stream = context.compiled.target_of(step)
-    planner = _Planner(context, connection, flow, step, system, stream)
+    planner = Planner(context, connection, flow, step, system, stream)
     rendered = render(context, connection, step.mapping, subjects)
-    known = dispatches.register(
+    known = documents.register(
         connection,
         system,
         stream,
         subjects[0].record_type,
         [_registered(one, system, stream) for one in subjects],
     )
-    if on_change == "reverse_and_repost":
-        planner.know(known.values())
-    closed = closed_periods(context, connection, system, stream, subjects)
+    planner.earlier = _earlier(connection, known.values())
+    gates = _gates(planner, subjects, known, both=True)
     results: dict[str, StepResult] = {}
     for record in subjects:
         document, made = known[record.record_key], rendered[record.record_key]
@@ -232,9 +56,12 @@ def towards(
         elif made.waits_for:
             results[record.record_key] = _parents_unproven(connection, step, made)
         else:
-            move = rule.forward(_actual(document), made.digest, on_change)
-            results[record.record_key] = planner.carry_out(
-                move, record, document, made, closed.get(record.record_key, "")
+            results[record.record_key] = planner.decided(
+                partial(rule.forward, desired_digest=made.digest, on_change=on_change),
+                record,
+                document,
+                made,
+                gates.get(record.record_key),
             )
     planner.settle()
     return results
@@ -249,14 +76,14 @@ def take_documents_back(
 ) -> Mapping[str, StepResult]:
     """Take each record's document out of effect; results by record key."""
     system, stream = context.compiled.target_of(step)
-    planner = _Planner(context, connection, flow, step, system, stream)
-    known = dispatches.known(
+    planner = Planner(context, connection, flow, step, system, stream)
+    known = documents.known(
         connection, system, stream, flow.record_type, [one.record_key for one in subjects]
     )
     gone = _deleted_at_source(connection, subjects)
     rendered = render(context, connection, step.mapping, subjects)
-    closed = closed_periods(context, connection, system, stream, subjects)
-    planner.know(known.values())
+    planner.earlier = _earlier(connection, known.values())
+    gates = _gates(planner, subjects, known, both=False)
     results: dict[str, StepResult] = {}
     for record in subjects:
         document = known.get(record.record_key)
@@ -264,36 +91,55 @@ def take_documents_back(
             results[record.record_key] = StepResult(passed=True)
             continue
         made = rendered[record.record_key]
-        if made.errors and _is_own(record, system, stream):
+        if made.errors and is_own(record, system, stream):
             results[record.record_key] = _unmappable(flow, made)
             continue
-        move = rule.backward(_actual(document), step.on_leave)
-        results[record.record_key] = planner.carry_out(
-            move, record, document, made, closed.get(record.record_key, "")
+        results[record.record_key] = planner.decided(
+            partial(rule.backward, on_leave=step.on_leave),
+            record,
+            document,
+            made,
+            gates.get(record.record_key),
         )
     planner.settle()
     return results
 
 
-def _held(document: Document, case: NewCase) -> StepResult:
-    return StepResult(
-        held=True,
-        waits_for=case.words,
-        documents=(document.document_id,),
-        document=document.document_id,
-        cases=(case,),
-    )
+def _earlier(connection: Connection, known: Iterable[Document]) -> Mapping[int, Earlier]:
+    """What was written last to each document."""
+    return dispatches.earlier(connection, [one.last_body for one in known if one.last_body])
 
 
-def _actual(document: Document) -> rule.Actual:
-    return rule.Actual(
-        state=document.state,
-        proven_digest=document.proven_digest,
-        open_state=document.open_state,
-        open_digest=document.open_digest,
-        open_action=document.open_action,
-        ever_sent=document.open_attempts > 0,
-    )
+def _gates(
+    planner: Planner, subjects: Sequence[Record], known: Mapping[str, Document], *, both: bool
+) -> Mapping[str, StepResult]:
+    """Record key -> what stands in the way of a posting: a closed period, or periods nobody has
+    read yet. A reversal posts into the period of what it takes back; `both` gates that one and the
+    record's own, so that nothing is reversed that cannot be posted again."""
+    days: list[tuple[str, dt.date]] = []
+    for record in subjects:
+        document = known.get(record.record_key)
+        earlier = planner.earlier.get(document.last_body or 0) if document else None
+        own = record.accounting_date
+        last = earlier.accounting_date if earlier else None
+        found = {day for day in ((own, last) if both else (last or own,)) if day is not None}
+        days += [(record.record_key, day) for day in sorted(found)]
+    shut = closed_periods(planner.context, planner.connection, planner.system, planner.stream, days)
+    results: dict[str, StepResult] = {}
+    for key, closed in shut.items():
+        if closed is None:
+            results[key] = StepResult(waits_for=f"the accounting periods of {planner.system}")
+            continue
+        case = planner.case(
+            "period_closed",
+            "period gate",
+            closed.words,
+            "Reopen the period, or correct the date at the source; then replay.",
+            field="accounting date",
+            value=str(closed.day),
+        )
+        results[key] = StepResult(held=True, waits_for=case.words, cases=(case,))
+    return results
 
 
 def _registered(record: Record, system: str, stream: str) -> NewDocument:
@@ -303,13 +149,8 @@ def _registered(record: Record, system: str, stream: str) -> NewDocument:
         reference=f"{stream}-{record.source_key}",
         legal_entity=record.legal_entity,
         partition_no=partition_of(record.record_key),
-        target_id=record.source_key if _is_own(record, system, stream) else "",
+        target_id=record.source_key if is_own(record, system, stream) else "",
     )
-
-
-def _is_own(record: Record, system: str, stream: str) -> bool:
-    """Whether the target is the very row the record came from."""
-    return record.system == system and record.stream == stream
 
 
 def _deleted_at_source(connection: Connection, subjects: Iterable[Record]) -> set[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tieout.engine.context import Context
 from tieout.engine.steps import references
-from tieout.store import arrivals, audit, cases, dispatches, records
+from tieout.store import arrivals, audit, cases, documents, records
 from tieout.store.cases import Case
 from tieout.store.database import Connection
 
@@ -32,8 +32,12 @@ class NothingToReplay(Exception):
 
 
 def replay(
-    context: Context, *, case_ids: Sequence[int] | None = None, any_id: str = "",
-    reason: str = "", dry_run: bool = False,
+    context: Context,
+    *,
+    case_ids: Sequence[int] | None = None,
+    any_id: str = "",
+    reason: str = "",
+    dry_run: bool = False,
 ) -> Replayed:
     """Replay open cases: by id, by any id of their record, by reason, or all of them.
 
@@ -41,7 +45,8 @@ def replay(
     """
     with context.database.transaction() as connection:
         chosen = [
-            case for case in cases.read(connection, case_ids=case_ids, most=100_000)
+            case
+            for case in cases.read(connection, case_ids=case_ids, most=100_000)
             if (not reason or case.reason == reason)
             and (not any_id or any_id in _ids_of(connection, case))
         ]
@@ -59,7 +64,9 @@ def replay(
         _read_again(connection, held)
         _run_again(connection, context, stuck)
         audit.action(
-            connection, context.actor, "replay",
+            connection,
+            context.actor,
+            "replay",
             {"cases": list(found.cases), "any_id": any_id, "reason": reason},
         )
         connection.execute("SELECT pg_notify('tieout_work', 'replay')")
@@ -100,5 +107,4 @@ def _run_again(connection: Connection, context: Context, run_ids: Sequence[int])
         for record in newest.values():
             keys.update(references(record.body, [path for path, _ in spec.references()]))
             arrivals.store_hints(connection, record.system, [(record.stream, record.source_key)])
-    dispatches.forgive(connection, sorted(keys))
-
+    documents.forgive(connection, sorted(keys))

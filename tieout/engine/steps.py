@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tieout.engine.context import Context
-from tieout.engine.planning import StepResult, take_documents_back, towards
+from tieout.engine.planner import StepResult
+from tieout.engine.planning import take_documents_back, towards
 from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.store import records
 from tieout.store.cases import NewCase

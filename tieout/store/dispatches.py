@@ -1,4 +1,4 @@
-"""Documents and dispatches: what should be in other systems, and every intent to put it there.
+"""Dispatches: every intent to put something into another system.
 
 Intent before effect: a dispatch with its write key and bytes is committed before the first byte
 leaves. A write key is bound to its digest once an attempt may have landed.
@@ -12,47 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tieout import clock
-from tieout.rules.document import DocumentState, OpenState
 from tieout.store.database import Connection
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One document in one target system, with its open dispatch if it has one."""
-
-    document_id: int
-    system: str
-    stream: str
-    record_type: str
-    record_key: str
-    part: str
-    reference: str
-    generation: int
-    revision: int
-    state: DocumentState
-    target_id: str
-    number: str
-    proven_digest: str
-    proven_dispatch: int | None
-    open_dispatch: int | None
-    refused_intent: str
-    refusal: str
-    open_state: OpenState
-    open_digest: str
-    open_action: str
-    open_attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewDocument:
-    """A document to register; it exists nowhere yet."""
-
-    record_key: str
-    reference: str
-    legal_entity: str
-    partition_no: int
-    target_id: str = ""
-    part: str = ""
+from tieout.store.documents import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +42,21 @@ class NewDispatch:
 
     @property
     def revision(self) -> int:
-        return self.document.revision + 1
+        """One more than what may have landed; the same content again keeps its revision."""
+        landed = self.document.landed
+        if landed is None:
+            return self.document.revision + 1
+        same = (landed.action, landed.digest) == (self.action, self.digest)
+        return landed.revision if same else landed.revision + 1
+
+    @property
+    def target_id(self) -> str:
+        """The target's id of what is written to; a new generation has none yet."""
+        landed = self.document.landed
+        if landed is not None and landed.generation == self.generation and landed.action != "void":
+            return landed.target_id or self.document.target_id
+        new = self.generation != self.document.generation and self.action == "create"
+        return "" if new else self.document.target_id
 
     @property
     def write_key(self) -> str:
@@ -135,60 +110,6 @@ _DISPATCH = (
 )
 
 
-def register(
-    connection: Connection,
-    system: str,
-    stream: str,
-    record_type: str,
-    documents: Sequence[NewDocument],
-) -> Mapping[str, Document]:
-    """Make sure these documents are on the register; returns them by record key, locked.
-
-    A reference that another record's document already has violates a unique constraint and fails
-    the transaction: two records must never share one document.
-    """
-    if not documents:
-        return {}
-    connection.execute(
-        "INSERT INTO documents (system, stream, record_type, record_key, part, reference, state, "
-        "target_id, legal_entity, partition_no) "
-        "SELECT %s, %s, %s, t.key, t.part, t.reference, 'absent', t.target_id, t.entity, t.part_no "
-        "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[]) "
-        "AS t (key, part, reference, target_id, entity, part_no) ORDER BY t.key "
-        "ON CONFLICT (system, stream, record_type, record_key, part) DO NOTHING",
-        (
-            system,
-            stream,
-            record_type,
-            [d.record_key for d in documents],
-            [d.part for d in documents],
-            [d.reference for d in documents],
-            [d.target_id for d in documents],
-            [d.legal_entity for d in documents],
-            [d.partition_no for d in documents],
-        ),
-    )
-    return known(connection, system, stream, record_type, [d.record_key for d in documents])
-
-
-def known(
-    connection: Connection, system: str, stream: str, record_type: str, record_keys: Sequence[str]
-) -> Mapping[str, Document]:
-    """Registered documents by record key, locked until the transaction ends."""
-    rows = connection.execute(
-        "SELECT c.document_id, c.system, c.stream, c.record_type, c.record_key, c.part, "
-        "c.reference, c.generation, c.revision, c.state, c.target_id, c.number, c.proven_digest, "
-        "c.proven_dispatch, c.open_dispatch, c.refused_intent, c.refusal, coalesce(d.state, ''), "
-        "coalesce(d.digest, ''), "
-        "coalesce(d.action, ''), coalesce(d.attempts, 0) "
-        "FROM documents c LEFT JOIN dispatches d ON d.dispatch_id = c.open_dispatch "
-        "WHERE c.system = %s AND c.stream = %s AND c.record_type = %s AND c.record_key = ANY(%s) "
-        "ORDER BY c.document_id FOR UPDATE OF c",
-        (system, stream, record_type, list(record_keys)),
-    ).fetchall()
-    return {str(row[4]): Document(*row) for row in rows}
-
-
 def plan(connection: Connection, new: Sequence[NewDispatch]) -> list[int]:
     """Commit intents (with the caller's transaction). Returns dispatch ids in order.
 
@@ -220,11 +141,9 @@ def plan(connection: Connection, new: Sequence[NewDispatch]) -> list[int]:
                     n.reference,
                     n.body,
                     n.digest,
-                    n.document.proven_dispatch,
+                    n.document.last_body,
                     n.due_at,
-                    ""
-                    if n.generation != n.document.generation and n.action == "create"
-                    else n.document.target_id,
+                    n.target_id,
                     n.lane,
                     n.partition_no,
                     n.legal_entity,
@@ -266,8 +185,12 @@ def plan(connection: Connection, new: Sequence[NewDispatch]) -> list[int]:
     return ids
 
 
+class LeftMeanwhile(Exception):
+    """A plan that was to be dropped has just been sent by another worker; decide again."""
+
+
 def supersede(connection: Connection, dispatch_ids: Sequence[int]) -> None:
-    """Drop plans that were never sent."""
+    """Drop plans that were never sent. Raises LeftMeanwhile when one has left since it was read."""
     done = connection.execute(
         "UPDATE dispatches SET state = 'superseded', settled_at = %s "
         "WHERE dispatch_id = ANY(%s) AND state = 'planned' RETURNING document_id",
@@ -278,6 +201,8 @@ def supersede(connection: Connection, dispatch_ids: Sequence[int]) -> None:
         "WHERE document_id = ANY(%s) AND open_dispatch = ANY(%s)",
         ([row[0] for row in done], list(dispatch_ids)),
     )
+    if len(done) != len(set(dispatch_ids)):
+        raise LeftMeanwhile("a plan was sent before it could be replaced")
 
 
 def due_streams(
@@ -301,16 +226,18 @@ def due(
     most: int,
     *,
     whole_batch: bool = False,
+    locked: bool = False,
 ) -> list[Dispatch]:
     """Dispatches of one stream in one state that are due, close-critical lane first.
 
     `whole_batch`: once one is due, everything in that state goes along (a batched stream).
+    `locked`: nobody may change them before the transaction ends.
     """
     rows = connection.execute(
         f"SELECT {_DISPATCH} FROM dispatches d WHERE d.system = %s AND d.stream = %s "
         "AND d.state = %s AND (%s OR d.due_at <= %s) AND d.partition_no = ANY(%s) "
         "ORDER BY array_position(ARRAY['close_critical', 'standard', 'bulk'], d.lane), "
-        "d.dispatch_id LIMIT %s",
+        f"d.dispatch_id LIMIT %s{' FOR UPDATE' if locked else ''}",
         (system, stream, state, whole_batch, clock.now(), list(partitions), most),
     ).fetchall()
     return [Dispatch(*row) for row in rows]
@@ -392,28 +319,6 @@ def change(connection: Connection, changes: Sequence[Change]) -> None:
         )
 
 
-def refuse(connection: Connection, refusals: Sequence[tuple[int, str, str]]) -> None:
-    """Remember (document id, intent, refusal JSON): the same intent is not tried again until a
-    person replays it or the content changes."""
-    if not refusals:
-        return
-    connection.execute(
-        "UPDATE documents c SET refused_intent = t.intent, refusal = t.refusal "
-        "FROM unnest(%s::bigint[], %s::text[], %s::text[]) AS t (document_id, intent, refusal) "
-        "WHERE c.document_id = t.document_id",
-        tuple(list(column) for column in zip(*refusals, strict=True)),
-    )
-
-
-def forgive(connection: Connection, record_keys: Sequence[str]) -> int:
-    """Let refused intents of these records be tried again; returns how many documents."""
-    return connection.execute(
-        "UPDATE documents SET refused_intent = '', refusal = '' "
-        "WHERE record_key = ANY(%s) AND refused_intent <> ''",
-        (list(record_keys),),
-    ).rowcount
-
-
 def previous_bodies(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int, str]:
     """Bodies of earlier dispatches, by id."""
     rows = connection.execute(
@@ -424,124 +329,27 @@ def previous_bodies(connection: Connection, dispatch_ids: Sequence[int]) -> Mapp
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try, or one look, as evidence."""
+class Earlier:
+    """What an earlier dispatch carried: what a reversal takes back."""
 
-    dispatch_id: int
-    attempt_no: int
-    kind: str
-    outcome: str
-    code: str
-    words: str
-    http_status: int | None
-    started_at: dt.datetime
-    legal_entity: str
-
-
-def log_attempts(connection: Connection, attempts: Sequence[Attempt], worker: str) -> None:
-    """Keep the evidence of tries and looks."""
-    if not attempts:
-        return
-    now = clock.now()
-    connection.execute(
-        "INSERT INTO attempts (dispatch_id, attempt_no, kind, outcome, code, words, http_status, "
-        "started_at, legal_entity, ended_at, worker) "
-        "SELECT t.*, %s, %s FROM unnest(%s::bigint[], %s::int[], %s::text[], %s::text[], "
-        "%s::text[], %s::text[], %s::int[], %s::timestamptz[], %s::text[]) AS t",
-        (
-            now,
-            worker,
-            [a.dispatch_id for a in attempts],
-            [a.attempt_no for a in attempts],
-            [a.kind for a in attempts],
-            [a.outcome for a in attempts],
-            [a.code for a in attempts],
-            [a.words for a in attempts],
-            [a.http_status for a in attempts],
-            [a.started_at for a in attempts],
-            [a.legal_entity for a in attempts],
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """The result of reading back. `meant`, `found`, `differences` are canonical JSON texts."""
-
-    dispatch: Dispatch
-    agrees: bool
-    meant: str
-    found: str
-    differences: str
-    target_id: str
-    number: str
+    body: str
     digest: str
+    currency: str
+    amount: Decimal | None
+    period: str
+    accounting_date: dt.date | None
 
 
-def add_proofs(connection: Connection, proofs: Sequence[Proof]) -> None:
-    """Store proofs; those that agree move the document and link the ids."""
-    now = clock.now()
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO proofs (dispatch_id, document_id, verdict, meant, found, differences, "
-            "target_id, number, digest, read_at, legal_entity) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            [
-                (
-                    p.dispatch.dispatch_id,
-                    p.dispatch.document_id,
-                    "agrees" if p.agrees else "differs",
-                    p.meant,
-                    p.found,
-                    p.differences,
-                    p.target_id,
-                    p.number,
-                    p.digest,
-                    now,
-                    p.dispatch.legal_entity,
-                )
-                for p in proofs
-            ],
-        )
-    agreed = [p for p in proofs if p.agrees]
-    connection.execute(
-        "UPDATE documents c SET state = CASE WHEN t.action IN ('void', 'delete') THEN 'voided' "
-        "ELSE 'present' END, revision = t.revision, generation = t.generation, "
-        "reference = t.reference, proven_digest = t.digest, proven_dispatch = t.dispatch_id, "
-        "refused_intent = '', refusal = '', "
-        "target_id = CASE WHEN t.action = 'void' THEN c.target_id ELSE t.target_id END, "
-        "number = CASE WHEN t.action = 'void' THEN c.number ELSE t.number END "
-        "FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::int[], %s::text[], %s::text[], "
-        "%s::bigint[], %s::text[], %s::text[]) AS t (document_id, action, revision, generation, "
-        "reference, digest, dispatch_id, target_id, number) WHERE c.document_id = t.document_id",
-        (
-            [p.dispatch.document_id for p in agreed],
-            [p.dispatch.action for p in agreed],
-            [p.dispatch.revision for p in agreed],
-            [p.dispatch.generation for p in agreed],
-            [p.dispatch.reference for p in agreed],
-            [p.dispatch.digest for p in agreed],
-            [p.dispatch.dispatch_id for p in agreed],
-            [p.target_id for p in agreed],
-            [p.number for p in agreed],
-        ),
-    )
-    linked = {(p.dispatch.system, p.dispatch.stream, p.target_id): p for p in agreed if p.target_id}
-    connection.execute(
-        "INSERT INTO xrefs AS x (system, stream, external_id, record_type, record_key, number, "
-        "linked_at) SELECT t.*, %s FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], "
-        "%s::text[], %s::text[]) AS t ON CONFLICT (system, stream, external_id) DO UPDATE "
-        "SET number = CASE WHEN excluded.number = '' THEN x.number ELSE excluded.number END",
-        (
-            now,
-            [key[0] for key in linked],
-            [key[1] for key in linked],
-            [key[2] for key in linked],
-            [p.dispatch.record_type for p in linked.values()],
-            [p.dispatch.record_key for p in linked.values()],
-            [p.number for p in linked.values()],
-        ),
-    )
+def earlier(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int, Earlier]:
+    """What these dispatches carried, by id."""
+    rows = connection.execute(
+        "SELECT d.dispatch_id, d.body, d.digest, d.currency, d.amount, d.period, "
+        "r.accounting_date FROM dispatches d LEFT JOIN records r ON r.record_type = d.record_type "
+        "AND r.record_key = d.record_key AND r.version = d.record_version "
+        "WHERE d.dispatch_id = ANY(%s)",
+        (list(dispatch_ids),),
+    ).fetchall()
+    return {int(row[0]): Earlier(*row[1:]) for row in rows}
 
 
 def orphans(connection: Connection, partitions: Sequence[int]) -> list[Dispatch]:

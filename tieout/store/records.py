@@ -10,6 +10,8 @@ from decimal import Decimal
 from tieout import clock
 from tieout.store.database import Connection
 
+REVERSAL = ".reversal"  # marks links to what takes a document back (a credit memo)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -184,8 +186,9 @@ def target_ids(
     """
     rows = connection.execute(
         "SELECT DISTINCT ON (record_key) record_key, external_id, number FROM xrefs "
-        "WHERE system = %s AND (%s = '' OR stream = %s) AND record_type = %s "
-        "AND record_key = ANY(%s) ORDER BY record_key, linked_at DESC, external_id DESC",
-        (system, stream, stream, record_type, list(record_keys)),
+        "WHERE system = %s AND (stream = %s OR %s = '' AND right(stream, %s) <> %s) "
+        "AND record_type = %s AND record_key = ANY(%s) "
+        "ORDER BY record_key, linked_at DESC, external_id DESC",
+        (system, stream, stream, len(REVERSAL), REVERSAL, record_type, list(record_keys)),
     ).fetchall()
     return {str(key): (str(external), str(number)) for key, external, number in rows}

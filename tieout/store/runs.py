@@ -195,6 +195,19 @@ def note_steps(
         )
 
 
+def held_further_on(
+    connection: Connection, run_ids: Sequence[int], mode: str, step_no: int
+) -> set[int]:
+    """Which of these runs a later step of the same revision still holds."""
+    rows = connection.execute(
+        "SELECT DISTINCT s.run_id FROM run_steps s JOIN runs r ON r.run_id = s.run_id "
+        "AND r.revision = s.revision WHERE s.run_id = ANY(%s) AND s.mode = %s "
+        "AND s.step_no > %s AND s.state = 'held'",
+        (list(run_ids), mode, step_no),
+    ).fetchall()
+    return {int(row[0]) for row in rows}
+
+
 def states(connection: Connection) -> Mapping[str, int]:
     """How many runs stand where."""
     rows = connection.execute("SELECT state, count(*) FROM runs GROUP BY state").fetchall()

@@ -1,0 +1,245 @@
+"""The planner: one decision about one document becomes a result for its run, and a dispatch.
+
+The decision itself is `rules/document`, a pure function.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from tieout import clock
+from tieout.engine.context import Context
+from tieout.engine.rendering import Rendered
+from tieout.landscape.schema import FlowSpec, StepSpec
+from tieout.rules import document as rule
+from tieout.store import dispatches
+from tieout.store.arrivals import partition_of
+from tieout.store.cases import NewCase
+from tieout.store.database import Connection
+from tieout.store.dispatches import Earlier, NewDispatch
+from tieout.store.documents import Document
+from tieout.store.records import Record
+
+Decide = Callable[[rule.Actual], rule.Move]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """Where one run stands after a step: passed, waiting for documents or records, or held.
+
+    `late_case` is the case to open if the wait lasts longer than the step allows.
+    """
+
+    passed: bool = False
+    held: bool = False
+    waits_for: str = ""
+    documents: tuple[int, ...] = ()
+    records: tuple[str, ...] = ()
+    document: int | None = None
+    cases: tuple[NewCase, ...] = ()
+    late_case: NewCase | None = None
+
+    @property
+    def state_in_history(self) -> str:
+        return "done" if self.passed else ("held" if self.held else "started")
+
+    def overdue(self, waited_seconds: float) -> StepResult:
+        """The same wait, now a case as well; what wakes it still does."""
+        if self.late_case is None:
+            return self
+        words = f"{self.late_case.words} (waited {waited_seconds:.0f} s)"
+        return replace(self, held=True, cases=(replace(self.late_case, words=words),))
+
+
+@dataclass
+class Planner:
+    """Gathers the plans of one step over many records and commits them together."""
+
+    context: Context
+    connection: Connection
+    flow: FlowSpec
+    step: StepSpec
+    system: str
+    stream: str
+    plans: list[NewDispatch] = field(default_factory=list)
+    dropped: list[int] = field(default_factory=list)
+    earlier: Mapping[int, Earlier] = field(default_factory=dict)  # what was written, by dispatch
+
+    def decided(
+        self,
+        decide: Decide,
+        record: Record,
+        document: Document,
+        rendered: Rendered,
+        gate: StepResult | None,
+    ) -> StepResult:
+        """Decide about one document and carry it out; `gate` stands in the way of any posting."""
+        actual = actual_of(document, own=is_own(record, self.system, self.stream))
+        move = decide(actual)
+        if isinstance(move, rule.Cancel):
+            self.dropped.append(document.open_dispatch or 0)
+            move = decide(actual.without_plan())
+        return self._carry_out(move, record, document, rendered, gate)
+
+    def settle(self) -> None:
+        """Drop replaced plans first: a document has one open dispatch."""
+        if self.dropped:
+            dispatches.supersede(self.connection, self.dropped)
+        if self.plans:
+            dispatches.plan(self.connection, self.plans)
+
+    def _carry_out(
+        self,
+        move: rule.Move,
+        record: Record,
+        document: Document,
+        rendered: Rendered,
+        gate: StepResult | None,
+    ) -> StepResult:
+        """Turn one decision into a result, and into a plan where it says so."""
+        if isinstance(move, rule.Satisfied | rule.Cancel):
+            return StepResult(passed=True, document=document.document_id)
+        if isinstance(move, rule.AskPeople):
+            return held(
+                document,
+                self.case(
+                    "decision",
+                    f"{self.step.name} policy",
+                    move.why,
+                    "Decide: correct the record at its source, or settle the document by hand.",
+                ),
+            )
+        if isinstance(move, rule.InFlight):
+            return self._waiting(document)
+        if gate is not None:
+            if move.replaces_plan:  # what it said is out of date, and must not leave either
+                self.dropped.append(document.open_dispatch or 0)
+            return replace(gate, document=document.document_id, documents=(document.document_id,))
+        if move.action == "create" and is_own(record, self.system, self.stream):
+            # A row of the source itself is only ever changed: it is born there, and stays one row.
+            move = rule.Plan("change", replaces_plan=move.replaces_plan)
+        planned = self._dispatch(move, record, document, rendered)
+        refused = document.refused_intent.rpartition("/")
+        if (
+            refused[0]
+            and refused[2] == planned.digest
+            and (refused[0] == "void") == (move.action == "void")
+        ):
+            if move.replaces_plan:
+                self.dropped.append(document.open_dispatch or 0)
+            return held(document, self._refused(document))
+        if move.replaces_plan:
+            self.dropped.append(document.open_dispatch or 0)
+        self.plans.append(planned)
+        return self._waiting(document)
+
+    def _waiting(self, document: Document) -> StepResult:
+        return StepResult(
+            waits_for=f"proof of {document.reference} in {self.system}",
+            documents=(document.document_id,),
+            document=document.document_id,
+        )
+
+    def case(
+        self,
+        reason: str,
+        control: str,
+        words: str,
+        next_action: str,
+        field: str = "",
+        value: str = "",
+    ) -> NewCase:
+        return NewCase(
+            reason=reason,
+            control=control,
+            words=words,
+            next_action=next_action,
+            owner=self.flow.steward,
+            field=field,
+            value=value,
+            place=str(self.step.place),
+        )
+
+    def _refused(self, document: Document) -> NewCase:
+        said = json.loads(document.refusal)
+        return self.case(
+            said["reason"],
+            f"{self.system}.{self.stream}",
+            said["words"],
+            said["next_action"] or "Correct the record at its source, then replay.",
+            field=said["field"],
+            value=said["code"],
+        )
+
+    def _dispatch(
+        self, move: rule.Plan, record: Record, document: Document, rendered: Rendered
+    ) -> NewDispatch:
+        generation = document.landed.generation if document.landed else document.generation
+        if move.new_generation:
+            generation = document.generation + 1
+        base = f"{self.stream}-{record.source_key}"
+        wait = self.step.batch_seconds or 0.0
+        spec = self.context.compiled.specs[self.step.mapping]
+        takes_back = self._taken_back(move, record, document)
+        return NewDispatch(
+            document=document,
+            action=move.action,
+            generation=generation,
+            reference=base if generation == 1 else f"{base}-R{generation}",
+            record_version=record.version,
+            flow=self.flow.name,
+            body=takes_back.body if takes_back else rendered.body,
+            digest=takes_back.digest if takes_back else rendered.digest,
+            due_at=clock.now() + dt.timedelta(seconds=wait),
+            lane=self.flow.lane,
+            partition_no=partition_of(record.record_key),
+            legal_entity=record.legal_entity,
+            currency=takes_back.currency if takes_back else record.currency,
+            amount=takes_back.amount if takes_back else record.amount,
+            period=takes_back.period if takes_back else record.period,
+            mapping=spec.name,
+            mapping_version=spec.version,
+            landscape_hash=self.context.landscape.content_hash,
+            rate_ids=rendered.rate_ids,
+        )
+
+    def _taken_back(self, move: rule.Plan, record: Record, document: Document) -> Earlier | None:
+        """A reversal carries what was written, not what the record says by now. A row of the
+        source itself is not reversed: it is told the new state."""
+        if move.action != "void" or is_own(record, self.system, self.stream):
+            return None
+        return self.earlier.get(document.last_body or 0)
+
+
+def held(document: Document, case: NewCase) -> StepResult:
+    return StepResult(
+        held=True,
+        waits_for=case.words,
+        documents=(document.document_id,),
+        document=document.document_id,
+        cases=(case,),
+    )
+
+
+def actual_of(document: Document, *, own: bool) -> rule.Actual:
+    """A document as the rule sees it; `own`: the very row of the source, which is never created."""
+    landed = document.landed
+    born = own and document.state == "absent"
+    return rule.Actual(
+        state=document.state,
+        proven_digest=document.proven_digest,
+        open_state=document.open_state,
+        open_digest=document.open_digest,
+        open_action="create" if born and document.open_action == "change" else document.open_action,
+        ever_sent=document.open_attempts > 0,
+        landed_action=landed.action if landed else "",
+        landed_digest=landed.digest if landed else "",
+    )
+
+
+def is_own(record: Record, system: str, stream: str) -> bool:
+    """Whether the target is the very row the record came from."""
+    return record.system == system and record.stream == stream
