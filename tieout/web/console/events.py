@@ -41,7 +41,7 @@ def events_of(life: Life) -> tuple[Event, ...]:
     found = [*_arrivals(life), *_versions(life), *_cases(life), *_ends(life)]
     for one in life.dispatches:
         found += _dispatch(one)
-    order = dict.fromkeys(("send", "look", "refusal"), 2) | {"arrival": 0, "version": 1}
+    order = {"arrival": 0, "version": 1, "send": 2, "look": 2, "refusal": 2, "end": 4}
     # What stands at one instant keeps the order in which it was stored.
     found.sort(key=lambda one: (one.at, order.get(one.shape, 3)))
     return tuple(
