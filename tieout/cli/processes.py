@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from tieout.landscape.schema import EnvironmentSpec, Landscape
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
 CONSOLE_PORT = 18180
+TAIL_CHARACTERS = 2_000
 _ORDER = ("worker", "web")  # stopped first: they use the others
 
 
@@ -76,10 +77,10 @@ class Processes:
         )
         return Process(name, child.pid, True, log)
 
-    def stop_all(self) -> list[str]:
+    def stop_all(self, but: Set[str] = frozenset()) -> list[str]:
         """Stop every process by pid, the users before what they use; returns their names."""
         found = sorted(
-            self.all(),
+            (one for one in self.all() if one.name not in but),
             key=lambda one: next(
                 (n for n, head in enumerate(_ORDER) if one.name.startswith(head)), len(_ORDER)
             ),
@@ -188,9 +189,23 @@ def wait_for_port(processes: Processes, name: str, url: str) -> None:
         if processes.running(name) is None:
             break
         clock.sleep(0.05)
-    log = processes.folder / STATE_FOLDER / "log" / f"{name}.log"
-    tail = log.read_text(errors="replace")[-2000:] if log.exists() else ""
-    raise NotAvailable(f"{name} did not come up on {url}; its log {log} ends with:\n{tail}")
+    raise NotAvailable(f"{name} did not come up on {url}; {log_tail(processes.folder, name)}")
+
+
+def fail_if_ended(processes: Processes, name: str) -> None:
+    """Raises NotAvailable, with the end of its log, when a started process does not run."""
+    if processes.running(name) is None:
+        raise NotAvailable(
+            f"the {name} ended although nobody stopped it. What was committed is safe; "
+            f"{log_tail(processes.folder, name)}"
+        )
+
+
+def log_tail(folder: Path, name: str) -> str:
+    """The end of a process's log, in words."""
+    log = folder / STATE_FOLDER / "log" / f"{name}.log"
+    tail = log.read_text(errors="replace")[-TAIL_CHARACTERS:].strip() if log.exists() else ""
+    return f"its log {log} " + (f"ends with:\n{tail}" if tail else "is empty")
 
 
 def _refuse_taken(address: str, what: str) -> None:
@@ -215,12 +230,22 @@ def _alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:  # a zombie whose parent has not waited yet runs nothing
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError, IndexError):
+        return not Path("/proc/self/stat").exists()
 
 
 def _is(pid: int, marker: str) -> bool:
-    """Whether the pid still is the program we started (pids are used again)."""
-    command = Path(f"/proc/{pid}/cmdline")
-    if not command.exists():
+    """Whether the pid still is the program we started (pids are used again).
+
+    While a program is being loaded its command line is empty; it is ours all the same. A zombie's
+    is empty too, but `_alive` has said that nothing runs there.
+    """
+    if not Path("/proc/self/cmdline").exists():
         return True
-    return marker in command.read_bytes().decode("utf-8", "replace")
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return not command or marker in command.decode("utf-8", "replace")

@@ -28,7 +28,7 @@ from tieout.cli.shared import (
     out,
     person,
 )
-from tieout.cli.telling import AnswerIsNo, NotAvailable, say_json, told
+from tieout.cli.telling import AnswerIsNo, NotAvailable, say_json, told, undisturbed
 from tieout.cli.watching import RestAwaiter
 from tieout.engine.context import Context
 from tieout.engine.opening import load_checked, open_context, renew
@@ -60,8 +60,10 @@ def up(
 ) -> None:
     """Start everything: database, emulated systems of the environment, console, worker."""
     found = landscape_folder(folder)
+    before = {one.name for one in Processes(found).all() if one.running}
     names = bring_up(found, environment, port)
-    out(as_json).print(f"Running: {', '.join(names)}")
+    said = "Running already" if set(names) <= before else "Running"
+    out(as_json).print(f"{said}: {', '.join(names)}")
     out(as_json).print(f"Console: http://127.0.0.1:{port}")
     out(as_json).print("`tieout down` stops it all; nothing is lost.")
     if as_json:
@@ -74,18 +76,27 @@ def bring_up(folder: Path, environment: str, port: int, *, with_worker: bool = T
     if environment not in landscape.environments:
         raise typer.BadParameter(f"{folder} has no environment '{environment}'")
     _refuse_full_disk(folder)
-    url = database_url(folder)
-    database.prepare(url, landscape.name)
-    with (
-        database.Database(url, most_connections=1) as opened_database,
-        opened_database.transaction() as connection,
-    ):
-        audit.action(connection, operating_user(), "up", {"environment": environment})
     running = Processes(folder)
-    children.start_emulators(running, landscape, environment)
-    children.start_web(running, folder, environment, url, port)
-    if with_worker:
-        children.start_worker(running, folder, environment, url)
+    before = {one.name for one in running.all() if one.running}
+    database_ran = _database_runs(folder)
+    try:
+        url = database_url(folder)
+        database.prepare(url, landscape.name)
+        with (
+            database.Database(url, most_connections=1) as opened_database,
+            opened_database.transaction() as connection,
+        ):
+            audit.action(connection, operating_user(), "up", {"environment": environment})
+        children.start_emulators(running, landscape, environment)
+        children.start_web(running, folder, environment, url, port)
+        if with_worker:
+            children.start_worker(running, folder, environment, url)
+    except BaseException:  # halfway up is worse than down: what this call started, it stops
+        with undisturbed():
+            running.stop_all(but=before)
+            if not database_ran:
+                _stop_database(folder)
+        raise
     return [one.name for one in running.all() if one.running]
 
 
@@ -101,10 +112,20 @@ def down(folder: FolderOption = None, as_json: JsonOption = False) -> None:
 def bring_down(folder: Path) -> list[str]:
     """Stop the processes, then the embedded database; returns what was stopped."""
     stopped = Processes(folder).stop_all()
-    state = folder / STATE_FOLDER
-    if not os.environ.get("TIEOUT_DATABASE_URL") and state.exists() and embedded.stop(state):
+    if _stop_database(folder):
         stopped.append("postgres")
     return stopped
+
+
+def _database_runs(folder: Path) -> bool:
+    state = folder / STATE_FOLDER
+    return state.exists() and embedded.running(state) is not None
+
+
+def _stop_database(folder: Path) -> bool:
+    """Stop the embedded server; False when none ran or the database is not ours to stop."""
+    state = folder / STATE_FOLDER
+    return not os.environ.get("TIEOUT_DATABASE_URL") and state.exists() and embedded.stop(state)
 
 
 def sync(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tieout import clock
 from tieout.cli import processes as children
-from tieout.cli.processes import Processes
+from tieout.cli.processes import Processes, fail_if_ended
 from tieout.cli.running import bring_down, bring_up
 from tieout.cli.shared import database_url
-from tieout.cli.telling import NotAvailable
+from tieout.cli.telling import NotAvailable, undisturbed
 from tieout.engine.context import Context
 from tieout.engine.opening import renew
 
@@ -35,6 +35,9 @@ class LocalStage:
             Processes(self._folder), self._folder, self._environment, database_url(self._folder)
         )
 
+    def look(self) -> None:
+        fail_if_ended(Processes(self._folder), "worker")
+
     def erp_url(self, context: Context) -> str:
         spec = context.landscape.environments[self._environment].get(ERP)
         return spec.settings["base_url"] if spec is not None and spec.emulate else ""
@@ -54,6 +57,7 @@ class LocalStage:
         log = self._folder / ".tieout" / "log" / "worker.log"
         deadline = clock.monotonic() + RENEW_SECONDS
         while context.landscape.content_hash[:12] not in log.read_text(errors="replace"):
+            self.look()
             if clock.monotonic() > deadline:
                 raise NotAvailable(
                     f"the worker did not take up the changed landscape; its log is {log}"
@@ -61,4 +65,5 @@ class LocalStage:
             clock.sleep(0.2)
 
     def close(self) -> None:
-        bring_down(self._folder)
+        with undisturbed():
+            bring_down(self._folder)

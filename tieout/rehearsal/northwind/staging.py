@@ -16,6 +16,9 @@ class Stage(Protocol):
         """Start database, emulated systems and console; returns the database's URL."""
 
     def start_worker(self) -> None: ...
+    def look(self) -> None:
+        """Raise when a process that the story needs has ended by itself."""
+
     def erp_url(self, context: Context) -> str:
         """Where the emulated ERP listens; "" when the ERP is real."""
 

@@ -157,6 +157,7 @@ class Story:
                 for name in ("arrivals", "proofs in targets", "orders complete")
             }
             while clock.monotonic() < deadline:
+                self._stage.look()
                 now = self._count(context)
                 bars.update(
                     tasks["arrivals"],
