@@ -40,7 +40,7 @@ def test_the_demo_loads_typed() -> None:
         "anaplan.bookings",
         "salesforce.Opportunity",
     ]
-    assert flow.steps[0].within_seconds == 20.0
+    assert flow.steps[0].within_seconds == 6.0
     assert flow.steps[3].on_change == "reverse_and_repost"
     assert flow.steps[4].batch_seconds == 1.0
     assert flow.fresh_within_seconds == 1800.0
