@@ -18,12 +18,11 @@ from fastapi.concurrency import run_in_threadpool
 from tieout.engine.collect import receive
 from tieout.engine.context import Context
 from tieout.ports.connector import InboundCall, NotGenuine, Receives
-from tieout.ports.secrets import SecretMissing, resolve
+from tieout.ports.secrets import SecretMissing
 
 MOST_BYTES = 1024 * 1024
 BODY_SECONDS = 10.0
 RETRY_AFTER_SECONDS = 10
-WEBHOOK_SECRET = "webhook_secret"
 
 log = logging.getLogger("tieout.web.intake")
 
@@ -60,26 +59,12 @@ def receives(context: Context, system: str, stream: str) -> bool:
     return isinstance(connector, Receives) and known is not None and known.receives
 
 
-def secret_of(context: Context, system: str) -> str:
-    """What proves that a webhook is the system's own; "" when the environment has nothing.
-
-    It is the secret `webhook_secret`, or whatever secret or setting the connector names instead.
-    Raises SecretMissing when it is promised but cannot be read.
-    """
-    name = str(getattr(context.connector(system), WEBHOOK_SECRET, WEBHOOK_SECRET))
-    environment = context.environment_of(system)
-    if name in environment.secrets:
-        return resolve(name, environment.secrets[name])
-    return environment.settings.get(name, "")
-
-
 def _take(
     context: Context, system: str, stream: str, headers: Mapping[str, str], body: bytes
 ) -> Response:
     """Verify and commit; the vendor's own acknowledgement only when both are done."""
     try:
-        secret = secret_of(context, system)
-        received = receive(context, system, InboundCall(stream, dict(headers), body, secret))
+        received = receive(context, system, InboundCall(stream, dict(headers), body))
     except NotGenuine as error:
         log.warning("a webhook to %s/%s was refused: %r", system, stream, str(error))
         answer = problem(
