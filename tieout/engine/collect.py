@@ -53,7 +53,11 @@ def collect(context: Context, *, at_once: bool = False) -> Collected:
         except (VendorFault, NoAnswer, SignInFailed) as error:
             with context.transaction() as connection:
                 trouble.note(
-                    connection, system, trouble.outcome_of(error), context.steward_of(system)
+                    connection,
+                    system,
+                    trouble.redacted(trouble.outcome_of(error), context.session(system)),
+                    context.steward_of(system),
+                    "read",
                 )
     return Collected(new, repeated)
 
@@ -61,11 +65,12 @@ def collect(context: Context, *, at_once: bool = False) -> Collected:
 def receive(context: Context, system: str, call: InboundCall) -> Received:
     """Take a webhook: verify, then commit; only after that may the caller acknowledge.
 
-    Raises NotGenuine, or LookupError when the system receives nothing.
+    The connector verifies with the secret or setting that the stream names. Raises NotGenuine,
+    SecretMissing, or LookupError when the system receives nothing.
     """
     spec = context.landscape.systems.get(system)
     connector = context.connector(system) if spec is not None else None
-    if connector is None or not isinstance(connector, Receives):
+    if spec is None or connector is None or not isinstance(connector, Receives):
         raise LookupError(f"no system named '{system}' receives webhooks here")
     received = connector.receive(replace(call, secret=_webhook_secret(context, system, call)))
     with context.transaction() as connection:
@@ -74,8 +79,10 @@ def receive(context: Context, system: str, call: InboundCall) -> Received:
                 connection, system, call.stream, _incoming(received.items), received_by="webhook"
             )
             move(connection, _received(system, call.stream, stored.new, stored.repeated))
-        if received.hints:
-            arrivals.store_hints(connection, system, received.hints)
+        # A stream nobody reads here is nobody's business: its hints would never be settled.
+        hints = [one for one in received.hints if one[0] in spec.streams]
+        if hints:
+            arrivals.store_hints(connection, system, hints)
         connection.execute("SELECT pg_notify('tieout_work', %s)", (system,))
     return received
 
@@ -97,9 +104,8 @@ def _hinted(context: Context, system: str, stream: str) -> Collected:
     reader = context.connector(system)
     if not hints or not isinstance(reader, Reads):
         return Collected(0, 0)
-    asked_until = clock.now()
     items = reader.fetch(context.session(system), stream, [key for key, _ in hints])
-    return _store(context, system, stream, items, "webhook", None, asked_until)
+    return _store(context, system, stream, items, "webhook", None, hints)
 
 
 def _poll(context: Context, system: str, stream: str) -> Collected:
@@ -111,7 +117,7 @@ def _poll(context: Context, system: str, stream: str) -> Collected:
         with context.transaction() as connection:
             cursor = arrivals.cursor_of(connection, system, stream)
         page = reader.read(context.session(system), stream, cursor)
-        came = _store(context, system, stream, page.items, "poll", page.cursor, None)
+        came = _store(context, system, stream, page.items, "poll", page.cursor, ())
         new, repeated = new + came.new, repeated + came.repeated
         if not page.more:
             break
@@ -125,7 +131,7 @@ def _store(
     items: Sequence[Item],
     received_by: str,
     cursor: str | None,
-    settles_hints_until: dt.datetime | None,
+    settles: Sequence[tuple[str, dt.datetime]],
 ) -> Collected:
     with context.transaction() as connection:
         stored = arrivals.store_page(
@@ -135,11 +141,12 @@ def _store(
             _incoming(items),
             received_by=received_by,
             cursor=cursor,
-            settles_hints_until=settles_hints_until,
+            settles=settles,
+            read_now=True,
         )
         # A poll that overlaps repeats by design: only repeats of webhooks are worth a total.
         move(connection, _received(system, stream, stored.new, 0))
-        trouble.note(connection, system, Written(""), context.steward_of(system))
+        trouble.note(connection, system, Written(""), context.steward_of(system), "read")
     return Collected(stored.new, stored.repeated)
 
 
@@ -154,7 +161,7 @@ def _received(system: str, stream: str, new: int, repeated: int) -> list[Movemen
 def _incoming(items: Sequence[Item]) -> list[Incoming]:
     seen_at = clock.now().isoformat()
     return [
-        Incoming(
+        Incoming.storable(
             one.key,
             one.version or (f"{arrivals.GONE}{seen_at}" if one.deleted else ""),
             one.payload,

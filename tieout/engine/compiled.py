@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tieout.finance.period import FiscalCalendar
+from tieout.landscape.functions import python_functions
 from tieout.landscape.schema import FlowSpec, Landscape, StepSpec
 from tieout.ports.connector import Connector, Field, Stream
 from tieout.rules.compile import compile_mapping
@@ -46,6 +47,7 @@ def compile_landscape(landscape: Landscape, connectors: Mapping[str, Connector])
         for name, stream in connector.streams.items()
     }
     flows: dict[tuple[str, str], tuple[FlowSpec, ...]] = {}
+    functions = python_functions(landscape)
     for flow in landscape.flows.values():
         flows[flow.system, flow.stream] = (*flows.get((flow.system, flow.stream), ()), flow)
     inbound: dict[tuple[str, str], CompiledMapping] = {}
@@ -63,6 +65,7 @@ def compile_landscape(landscape: Landscape, connectors: Mapping[str, Connector])
                     flow.name: (flow.when, flow.when_place)
                     for flow in flows.get((system, stream), ())
                 },
+                functions=functions,
             )
         else:
             outbound[spec.name] = compile_mapping(
@@ -71,19 +74,22 @@ def compile_landscape(landscape: Landscape, connectors: Mapping[str, Connector])
                 None,
                 system="",
                 crosswalks=landscape.crosswalks,
+                functions=functions,
             )
     return Compiled(
         inbound=inbound,
         outbound=outbound,
         specs=landscape.mappings,
         controls={
-            name: compile_controls(record)
+            name: compile_controls(record, functions=functions)
             for name, record in landscape.records.items()
             if record.controls
         },
         requires={
             (flow.name, number): compile_conditions(
-                landscape.records[flow.record_type].fields, {step.name: (step.must, step.place)}
+                landscape.records[flow.record_type].fields,
+                {step.name: (step.must, step.place)},
+                functions=functions,
             )
             for flow in landscape.flows.values()
             for number, step in enumerate(flow.steps)

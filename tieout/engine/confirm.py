@@ -70,9 +70,11 @@ def _look(context: Context, system: str, stream: str, state: str) -> int:
     try:
         found = finder.find(context.session(system), stream, writes)
     except (VendorFault, NoAnswer, SignInFailed) as error:
-        outcome = trouble.outcome_of(error)
+        outcome = trouble.redacted(trouble.outcome_of(error), context.session(system))
         with context.transaction() as connection:
-            free_at = trouble.note(connection, system, outcome, context.steward_of(system))
+            free_at = trouble.note(
+                connection, system, outcome, context.steward_of(system), f"find {stream}"
+            )
             later = max(free_at, clock.now() + dt.timedelta(seconds=trouble.back_off_seconds(1)))
             dispatches.change(
                 connection,
@@ -87,7 +89,7 @@ def _look(context: Context, system: str, stream: str, state: str) -> int:
     for one, write in zip(batch, writes, strict=True):
         meant = finder.meant(stream, write)
         _judge(context, verdicts, spec, one, write, meant, found.get(one.write_key), started_at)
-    _commit(context, verdicts, system)
+    _commit(context, verdicts, system, stream)
     return len(batch)
 
 
@@ -114,7 +116,7 @@ def _judge(
             outcome = "agrees"
             verdicts.proofs.append(_proof(one, meant, found, {}))
             verdicts.changes.append(_ended(one, "proved", found, looks))
-        elif one.state == "unknown" and one.action != "create":
+        elif one.state == "unknown" and one.action != "create" and _may_repeat(spec):
             outcome = "not applied yet"  # it still shows what was there before
             verdicts.changes.append(Change(one.dispatch_id, "planned", clock.now(), looks=looks))
         else:
@@ -143,10 +145,9 @@ def _absent(
     context: Context, verdicts: _Verdicts, spec: Stream, one: Dispatch, write: Write, looks: int
 ) -> str:
     """It is not there. After a lost answer and its fence that is an answer; else look again."""
-    grade = spec.idempotency.grade if spec.idempotency else "C"
     if one.state == "written":
         return _look_again(verdicts, one, looks, "the target does not show it yet")
-    if grade in {"A", "B"}:
+    if _may_repeat(spec):
         verdicts.changes.append(Change(one.dispatch_id, "planned", clock.now(), looks=looks))
         return "not applied"
     verdicts.changes.append(Change(one.dispatch_id, "in_doubt", clock.now(), looks=looks))
@@ -171,6 +172,11 @@ def _absent(
         )
     )
     return "in doubt"
+
+
+def _may_repeat(spec: Stream) -> bool:
+    """Whether a write that was not seen to land may be sent again: never in grade C."""
+    return spec.idempotency is not None and spec.idempotency.grade != "C"
 
 
 def _look_again(verdicts: _Verdicts, one: Dispatch, looks: int, why: str) -> str:
@@ -251,10 +257,12 @@ def _differs(one: Dispatch, differences: Mapping[str, tuple[str, str]]) -> str:
     )
 
 
-def _commit(context: Context, verdicts: _Verdicts, system: str) -> None:
+def _commit(context: Context, verdicts: _Verdicts, system: str, stream: str) -> None:
     agreed = [proof for proof in verdicts.proofs if proof.agrees]
     with context.transaction() as connection:
-        trouble.note(connection, system, Written(""), context.steward_of(system))
+        steward = context.steward_of(system)
+        trouble.note(connection, system, Written(""), steward, f"find {stream}")
+        documents.lock(connection, [p.dispatch.document_id for p in verdicts.proofs])
         dispatches.change(connection, verdicts.changes)
         if verdicts.proofs:
             proofs.add_proofs(connection, verdicts.proofs)

@@ -168,7 +168,14 @@ def _begin(context: Context, system: str, stream: str) -> _Call | None:
         if batched and _job_under_way(connection, system, stream):
             return None  # one import at a time: the next batch grows meanwhile
         batch = dispatches.due(
-            connection, system, stream, "planned", context.partitions(), most, whole_batch=batched
+            connection,
+            system,
+            stream,
+            "planned",
+            context.partitions(),
+            most,
+            whole_batch=batched,
+            locked=True,
         )
         if not batch:
             return None
@@ -234,8 +241,11 @@ def _commit(context: Context, call: _Call, outcomes: Sequence[Outcome]) -> None:
     now = clock.now()
     changes: list[Change] = []
     refusals: list[tuple[int, str, str]] = []
+    session = context.session(call.system)
+    outcomes = [trouble.redacted(one, session) for one in outcomes]
     with context.transaction() as connection:
-        free_at = _note_system(context, connection, call.system, outcomes, now)
+        free_at = _note_system(context, connection, call, outcomes, now)
+        documents.lock(connection, [one.document_id for one in call.dispatches])
         for one, outcome in zip(call.dispatches, outcomes, strict=True):
             changes.append(_change(context, call, one, outcome, free_at, now))
             if isinstance(outcome, Rejected):
@@ -250,14 +260,16 @@ def _commit(context: Context, call: _Call, outcomes: Sequence[Outcome]) -> None:
 def _note_system(
     context: Context,
     connection: Connection,
-    system: str,
+    call: _Call,
     outcomes: Sequence[Outcome],
     now: dt.datetime,
 ) -> dt.datetime:
     """Tell the system's state from all outcomes of a call: the worst one counts."""
     ranked = sorted(outcomes, key=_severity)
     worst = ranked[-1] if ranked else Written("")
-    return max(trouble.note(connection, system, worst, context.steward_of(system)), now)
+    doing = f"{call.kind} {call.stream}"
+    steward = context.steward_of(call.system)
+    return max(trouble.note(connection, call.system, worst, steward, doing), now)
 
 
 def _severity(outcome: Outcome) -> int:
@@ -284,6 +296,8 @@ def _change(
             return Change(one.dispatch_id, "unknown", now + fence(context, one), one.handle)
         case _ if call.kind == "follow":  # the job goes on; only the question was not answered
             return Change(one.dispatch_id, "accepted", free_at, one.handle)
+        case Drift():  # an answer nobody understands may stand for a write that was applied
+            return Change(one.dispatch_id, "unknown", now + fence(context, one), one.handle)
         case _:
             later = max(free_at, now + dt.timedelta(seconds=HOLD_BACK_SECONDS * clock.random()))
             return Change(one.dispatch_id, "planned", later, one.handle)

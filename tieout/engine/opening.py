@@ -27,9 +27,7 @@ class UnknownEnvironment(Exception):
 
 def connectors_of(landscape: Landscape) -> Mapping[str, Connector]:
     """The connector of every system. Raises UnknownConnector."""
-    return {
-        name: connector_named(spec.connector) for name, spec in landscape.systems.items()
-    }
+    return {name: connector_named(spec.connector) for name, spec in landscape.systems.items()}
 
 
 def by_connector(landscape: Landscape) -> Mapping[str, Connector]:
@@ -49,8 +47,13 @@ def load_checked(folder: Path) -> tuple[Landscape, Compiled]:
 
 @contextlib.contextmanager
 def open_context(
-    folder: Path, environment: str, database_url: str, *, actor: str,
-    transports: Mapping[str, Transport] | None = None, most_connections: int = 4,
+    folder: Path,
+    environment: str,
+    database_url: str,
+    *,
+    actor: str,
+    transports: Mapping[str, Transport] | None = None,
+    most_connections: int = 4,
 ) -> Iterator[Context]:
     """A context over a prepared database; closed on leaving.
 
@@ -68,8 +71,13 @@ def open_context(
     ):
         keep_version(database, landscape, actor)
         yield Context(
-            landscape=landscape, environment=environment, database=database, compiled=compiled,
-            runner=runner, actor=actor, transports=transports or {},
+            landscape=landscape,
+            environment=environment,
+            database=database,
+            compiled=compiled,
+            runner=runner,
+            actor=actor,
+            transports=transports or {},
         )
 
 
@@ -78,7 +86,8 @@ def keep_version(database: Database, landscape: Landscape, actor: str) -> None:
     files = {
         str(path.relative_to(landscape.folder)): path.read_text(encoding="utf-8")
         for path in sorted(landscape.folder.rglob("*"))
-        if path.is_file() and path.suffix in {".yaml", ".py"} | {".csv"}
+        if path.is_file()
+        and path.suffix in {".yaml", ".py"} | {".csv"}
         and not {".tieout", "environments", "data"} & set(path.relative_to(landscape.folder).parts)
     }
     with database.transaction() as connection:

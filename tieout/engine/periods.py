@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tieout import clock
 from tieout.engine import trouble
 from tieout.engine.context import Context
+from tieout.finance.outcome import Written
 from tieout.ports.connector import HasPeriods
 from tieout.ports.errors import VendorFault
 from tieout.ports.http import NoAnswer
@@ -38,10 +39,17 @@ def refresh(context: Context) -> None:
         except (VendorFault, NoAnswer, SignInFailed) as error:
             with context.transaction() as connection:
                 trouble.note(
-                    connection, system, trouble.outcome_of(error), context.steward_of(system)
+                    connection,
+                    system,
+                    trouble.redacted(trouble.outcome_of(error), context.session(system)),
+                    context.steward_of(system),
+                    "read periods",
                 )
             continue
         with context.transaction() as connection:
+            trouble.note(
+                connection, system, Written(""), context.steward_of(system), "read periods"
+            )
             connection.execute(
                 "INSERT INTO periods (system, period, starts_on, ends_on, state, read_at) "
                 "SELECT %s, t.*, %s FROM unnest(%s::text[], %s::date[], %s::date[], %s::text[]) "

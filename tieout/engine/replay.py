@@ -15,6 +15,7 @@ from tieout.engine.steps import references
 from tieout.store import arrivals, audit, cases, documents, records
 from tieout.store.cases import Case
 from tieout.store.database import Connection
+from tieout.store.totals import Movement, move
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,12 @@ def replay(
             )
         held = [case for case in chosen if case.run_id is None and case.source_key]
         stuck = sorted({case.run_id for case in chosen if case.run_id is not None})
-        found = Replayed(tuple(case.case_id for case in chosen), len(held), len(stuck), dry_run)
+        found = Replayed(
+            tuple(case.case_id for case in chosen),
+            len({case.arrival_id for case in held}),
+            len(stuck),
+            dry_run,
+        )
         if dry_run:
             return found
         _read_again(connection, held)
@@ -85,7 +91,16 @@ def _ids_of(connection: Connection, case: Case) -> set[str]:
 
 
 def _read_again(connection: Connection, held: Sequence[Case]) -> None:
-    arrivals.reopen(connection, [one.arrival_id for one in held if one.arrival_id is not None])
+    reopened = arrivals.reopen(
+        connection, sorted({one.arrival_id for one in held if one.arrival_id is not None})
+    )
+    move(  # they leave the bucket they were counted in, and are counted again where they end
+        connection,
+        [
+            Movement(f"{system}.{stream}", "resolved", "held", count=-1)
+            for system, stream in reopened
+        ],
+    )
     for case in held:
         arrivals.store_hints(connection, case.system, [(case.stream, case.source_key)])
 

@@ -6,42 +6,26 @@ that names control, field, value and file:line; the rest of the batch goes on.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from decimal import Decimal
 
 from tieout.engine.context import Context
 from tieout.engine.lookups import Lookups, keep_rates
-from tieout.finance.digest import digest_bytes, record_key
-from tieout.finance.period import NoPeriod
-from tieout.landscape.schema import FlowSpec
-from tieout.rules.mapping import FieldError, Mapped, MappingResult, Row
+from tieout.engine.record_making import Batch, Maker, settle, wanted
+from tieout.finance.digest import record_key
+from tieout.rules.mapping import Row
 from tieout.rules.spec import RecordTypeSpec
 from tieout.store import arrivals, audit, cases, records, runs
-from tieout.store.arrivals import GONE, Arrival, Settled, partition_of
+from tieout.store.arrivals import GONE, Arrival
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
 from tieout.store.records import Head, Record
-from tieout.store.runs import Wanted
 from tieout.store.totals import Movement, move
 
 MOST_PER_BATCH = 1_000
-
-
-@dataclass
-class Batch:
-    """What one transaction will write, gathered."""
-
-    records: list[Record] = field(default_factory=list)
-    heads: list[tuple[str, str, Head]] = field(default_factory=list)
-    settled: list[Settled] = field(default_factory=list)
-    cases: list[NewCase] = field(default_factory=list)
-    wanted: list[Wanted] = field(default_factory=list)
-    movements: list[Movement] = field(default_factory=list)
-    healed: list[str] = field(default_factory=list)  # source keys whose cases are over
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def resolve(context: Context) -> int:
@@ -62,20 +46,27 @@ def _resolve_stream(
 ) -> None:
     mapping = context.compiled.inbound.get((system, stream))
     if mapping is None:
-        arrivals.settle(connection, [Settled(one.arrival_id, "out_of_scope") for one in group])
+        nobody = Batch()
+        for one in group:
+            settle(nobody, one, "out_of_scope", f"{system}.{stream}")
+        arrivals.settle(connection, nobody.settled)
+        move(connection, nobody.movements)
         return
     spec = context.landscape.records[mapping.spec.target]
     batch = Batch()
     newest = _newest_of_batch(group, batch, f"{system}.{stream}")
     keys = {one.source_key: record_key(spec.name, system, one.source_key) for one in newest}
     heads = records.heads(connection, spec.name, sorted(keys.values()))
+    seen = arrivals.newest_seen(connection, system, stream, sorted(keys))
     fresh: list[Arrival] = []
     for one in newest:
         head = heads.get(keys[one.source_key])
-        if head is not None and _older(one.source_version, head.source_version):
-            _settle(batch, one, "superseded", f"{system}.{stream}")
+        if _older(one.source_version, seen.get(one.source_key, "")):
+            settle(batch, one, "superseded", f"{system}.{stream}")
         elif one.deleted:
             _delete(connection, context, batch, one, spec, keys[one.source_key], head)
+        elif (why := _unfit(one)) is not None:
+            _unreadable(batch, one, spec, why)
         else:
             fresh.append(one)
     lookups = Lookups(connection, context.compiled.calendars)
@@ -84,7 +75,7 @@ def _resolve_stream(
         [Row(one.arrival_id, one.source_key, one.payload) for one in fresh],
         lookups,
     )
-    maker = _Maker(context, connection, batch, spec, system, stream)
+    maker = Maker(context, batch, spec, system, stream)
     maker.make(fresh, result, keys, heads)
     _write(context, connection, batch, lookups, system, stream)
 
@@ -95,10 +86,10 @@ def _newest_of_batch(group: Sequence[Arrival], batch: Batch, flow: str) -> list[
     for one in group:
         before = newest.get(one.source_key)
         if before is not None and _older(one.source_version, before.source_version):
-            _settle(batch, one, "superseded", flow)
+            settle(batch, one, "superseded", flow)
             continue
         if before is not None:
-            _settle(batch, before, "superseded", flow)
+            settle(batch, before, "superseded", flow)
         newest[one.source_key] = one
     return list(newest.values())
 
@@ -109,34 +100,38 @@ def _older(version: str, than: str) -> bool:
     return not version.startswith(GONE) and not than.startswith(GONE) and version < than
 
 
-def _settle(
-    batch: Batch, one: Arrival, state: str, flow: str, record: Record | None = None
-) -> None:
-    batch.settled.append(
-        Settled(one.arrival_id, state)
-        if record is None
-        else Settled(
-            one.arrival_id,
-            state,
-            record.record_type,
-            record.record_key,
-            record.version,
-            record.legal_entity,
+def _unfit(one: Arrival) -> str | None:
+    """Why a payload cannot be worked on at all: half a character, or a NUL, which no database
+    stores. Both can only come escaped."""
+    if "\\u" not in one.payload:
+        return None
+    try:
+        text = json.dumps(json.loads(one.payload), ensure_ascii=False)
+        text.encode()
+    except UnicodeEncodeError:
+        return "a text in this row has half of a surrogate pair in it, which is no character"
+    except ValueError:
+        return None  # not JSON at all: the mapping says so, and where
+    return "a text in this row has a NUL character in it" if _NUL.search(text) else None
+
+
+def _unreadable(batch: Batch, one: Arrival, spec: RecordTypeSpec, why: str) -> None:
+    batch.cases.append(
+        NewCase(
+            reason="mapping",
+            control="mapping text",
+            words=why,
+            next_action="Correct the text at its source; the row is read again by itself.",
+            owner=spec.steward,
+            system=one.system,
+            stream=one.stream,
+            source_key=one.source_key,
+            arrival_id=one.arrival_id,
+            record_type=spec.name,
+            record_key=record_key(spec.name, one.system, one.source_key),
         )
     )
-    batch.movements.append(
-        Movement(flow, "resolved", state)
-        if record is None
-        else Movement(
-            flow,
-            "resolved",
-            state,
-            record.legal_entity,
-            record.period,
-            record.currency,
-            record.amount,
-        )
-    )
+    settle(batch, one, "held", f"{one.system}.{one.stream}")
 
 
 def _delete(
@@ -151,8 +146,9 @@ def _delete(
     """A row that is gone at its source: the record leaves scope, its last content stays."""
     flow = f"{one.system}.{one.stream}"
     last = records.newest(connection, spec.name, [key]).get(key)
+    batch.healed.append(one.source_key)
     if last is None or head is None or not head.in_scope:
-        _settle(batch, one, "out_of_scope" if head is None else "unchanged", flow)
+        settle(batch, one, "out_of_scope" if head is None else "unchanged", flow)
         return
     gone = Record(
         **{
@@ -160,271 +156,16 @@ def _delete(
             "version": head.version + 1,
             "in_scope": False,
             "arrival_id": one.arrival_id,
-            "source_version": head.source_version,
+            "source_version": head.source_version
+            if one.source_version.startswith(GONE)
+            else one.source_version,
             "landscape_hash": context.landscape.content_hash,
         }
     )
     batch.records.append(gone)
-    batch.healed.append(one.source_key)
-    _settle(batch, one, "recorded", flow, gone)
+    settle(batch, one, "recorded", flow, gone)
     for flow_spec in context.compiled.flows_by_stream.get((one.system, one.stream), ()):
-        batch.wanted.append(_wanted(gone, flow_spec, "undo"))
-
-
-def _wanted(record: Record, flow: FlowSpec, mode: str) -> Wanted:
-    return Wanted(
-        flow.name,
-        record.record_type,
-        record.record_key,
-        record.version,
-        mode,
-        flow.lane,
-        record.legal_entity,
-        partition_of(record.record_key),
-        record.landscape_hash,
-    )
-
-
-class _Maker:
-    """Makes records and cases of one stream's mapped rows."""
-
-    def __init__(
-        self,
-        context: Context,
-        connection: Connection,
-        batch: Batch,
-        spec: RecordTypeSpec,
-        system: str,
-        stream: str,
-    ) -> None:
-        self.context = context
-        self.connection = connection
-        self.batch = batch
-        self.spec = spec
-        self.system = system
-        self.stream = stream
-        self.flows = context.compiled.flows_by_stream.get((system, stream), ())
-
-    def make(
-        self,
-        fresh: Sequence[Arrival],
-        result: MappingResult,
-        keys: dict[str, str],
-        heads: dict[str, Head],
-    ) -> None:
-        """Settle every arrival: recorded, unchanged, out of scope, or held by a case."""
-        by_id = {one.arrival_id: one for one in fresh}
-        failed: dict[int, list[FieldError]] = defaultdict(list)
-        for error in result.errors:
-            failed[error.row_id].append(error)
-        good = {one.row_id: one for one in result.mapped}
-        in_scope = {
-            row_id: not self.flows or any(one.conditions.get(f.name) for f in self.flows)
-            for row_id, one in good.items()
-        }
-        controls = self.context.compiled.controls.get(self.spec.name)
-        stopped: dict[int, list[NewCase]] = defaultdict(list)
-        if controls is not None:
-            for failure in controls.run(
-                self.context.runner,
-                [(row_id, one.body) for row_id, one in good.items() if in_scope[row_id]],
-            ):
-                case = NewCase(
-                    reason="control",
-                    control=failure.control,
-                    words=failure.because,
-                    next_action=failure.next_action,
-                    owner=self.spec.steward,
-                    field=failure.field,
-                    value=failure.value,
-                    place=str(failure.place),
-                )
-                self._open(case, by_id[failure.row_id], good[failure.row_id].body)
-                if failure.severity == "stop":
-                    stopped[failure.row_id].append(case)
-        for row_id, one in good.items():
-            arrival = by_id[row_id]
-            key = keys[arrival.source_key]
-            if any(one.conditions.get(flow.name, False) is None for flow in self.flows):
-                self._unclear(arrival, one)
-            elif not in_scope[row_id] and key not in heads:
-                _settle(self.batch, arrival, "out_of_scope", self._flow)
-                self.batch.healed.append(arrival.source_key)
-            elif row_id in stopped:
-                _settle(self.batch, arrival, "held", self._flow)
-            else:
-                self._record(arrival, one, key, heads.get(key), in_scope[row_id])
-        for row_id, problems in failed.items():
-            self._failed(by_id[row_id], problems, result.partial.get(row_id), keys, heads)
-
-    def _failed(
-        self,
-        arrival: Arrival,
-        problems: Sequence[FieldError],
-        partial: Mapped | None,
-        keys: dict[str, str],
-        heads: dict[str, Head],
-    ) -> None:
-        """A row with fields that cannot be mapped: a case, unless it is nobody's business yet."""
-        known_out = partial is not None and all(
-            partial.conditions.get(flow.name) is False for flow in self.flows
-        )
-        if self.flows and known_out and keys[arrival.source_key] not in heads:
-            _settle(self.batch, arrival, "out_of_scope", self._flow)
-            return
-        body = partial.body if partial is not None else ""
-        for problem in problems:
-            self._open(_mapping_case(problem, self.spec), arrival, body)
-        _settle(self.batch, arrival, "held", self._flow)
-
-    @property
-    def _flow(self) -> str:
-        return f"{self.system}.{self.stream}"
-
-    def _unclear(self, arrival: Arrival, one: Mapped) -> None:
-        """A `when` that is neither true nor false: a person says what the row is."""
-        for flow in self.flows:
-            if one.conditions.get(flow.name, False) is None:
-                self._open(
-                    NewCase(
-                        reason="control",
-                        control=f"{flow.name}.starts",
-                        owner=flow.steward,
-                        words=f"'{flow.when}' is neither true nor false for this row",
-                        next_action="Fill the fields it reads at the source; it is read again.",
-                        place=str(flow.when_place),
-                    ),
-                    arrival,
-                    one.body,
-                )
-        _settle(self.batch, arrival, "held", self._flow)
-
-    def _record(
-        self, arrival: Arrival, one: Mapped, key: str, head: Head | None, in_scope: bool
-    ) -> None:
-        content = digest_bytes(one.body.encode())
-        self.batch.healed.append(arrival.source_key)
-        same = head is not None and head.digest == content and head.in_scope == in_scope
-        version = 1 if head is None else head.version + (0 if same else 1)
-        record = self._built(arrival, one, key, version, content, in_scope)
-        if same and head is not None:
-            _settle(self.batch, arrival, "unchanged", self._flow, record)
-            self.batch.heads.append(
-                (
-                    self.spec.name,
-                    key,
-                    Head(
-                        head.version, content, in_scope, arrival.source_version, arrival.arrival_id
-                    ),
-                )
-            )
-            return
-        self.batch.records.append(record)
-        _settle(self.batch, arrival, "recorded", self._flow, record)
-        for flow in self.flows:
-            if one.conditions.get(flow.name):
-                self.batch.wanted.append(_wanted(record, flow, "forward"))
-            elif head is not None:
-                self.batch.wanted.append(_wanted(record, flow, "undo"))
-
-    def _built(
-        self, arrival: Arrival, one: Mapped, key: str, version: int, content: str, in_scope: bool
-    ) -> Record:
-        facts = header(self.spec, one.body)
-        return Record(
-            record_type=self.spec.name,
-            record_key=key,
-            version=version,
-            body=one.body,
-            digest=content,
-            in_scope=in_scope,
-            system=self.system,
-            stream=self.stream,
-            source_key=arrival.source_key,
-            source_version=arrival.source_version,
-            arrival_id=arrival.arrival_id,
-            mapping=self.context.compiled.inbound[self.system, self.stream].spec.name,
-            mapping_version=self.context.compiled.inbound[self.system, self.stream].spec.version,
-            landscape_hash=self.context.landscape.content_hash,
-            legal_entity=facts.legal_entity,
-            currency=facts.currency,
-            amount=facts.amount,
-            accounting_date=facts.date,
-            period=self._period(facts),
-            status=facts.status,
-        )
-
-    def _period(self, facts: Header) -> str:
-        calendar = self.context.compiled.calendars.get(facts.legal_entity)
-        if calendar is None or facts.date is None:
-            return ""
-        try:
-            return calendar.period_of(facts.date).name
-        except NoPeriod:
-            return ""
-
-    def _open(self, case: NewCase, arrival: Arrival, body: str) -> None:
-        """Add who, where and how much to a case, and keep it."""
-        facts = header(self.spec, body) if body else Header()
-        self.batch.cases.append(
-            NewCase(
-                **{
-                    **{name: getattr(case, name) for name in NewCase.__slots__},
-                    "system": self.system,
-                    "stream": self.stream,
-                    "source_key": arrival.source_key,
-                    "arrival_id": arrival.arrival_id,
-                    "record_type": self.spec.name,
-                    "record_key": record_key(self.spec.name, self.system, arrival.source_key),
-                    "amount": facts.amount,
-                    "currency": facts.currency,
-                    "legal_entity": facts.legal_entity,
-                    "period": self._period(facts),
-                }
-            )
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The well-known fields of a record, as far as its body has them."""
-
-    legal_entity: str = ""
-    currency: str = ""
-    amount: Decimal | None = None
-    date: dt.date | None = None
-    status: str = ""
-
-
-def header(spec: RecordTypeSpec, body: str) -> Header:
-    """Read the well-known fields of a canonical (or partly mapped) body."""
-    values = json.loads(body)
-
-    def text(name: str) -> str:
-        value = values.get(name) if name else None
-        return str(value) if value is not None else ""
-
-    amount, date = text(spec.amount), text(spec.date)
-    return Header(
-        text(spec.legal_entity),
-        text(spec.currency),
-        Decimal(amount) if amount else None,
-        dt.date.fromisoformat(date[:10]) if date else None,
-        text(spec.status),
-    )
-
-
-def _mapping_case(problem: FieldError, spec: RecordTypeSpec) -> NewCase:
-    return NewCase(
-        reason=problem.control,
-        control=f"{problem.control} {problem.field}",
-        words=problem.why,
-        next_action=problem.next_action,
-        owner=spec.steward,
-        field=problem.field,
-        value=problem.value,
-        place=str(problem.place),
-    )
+        batch.wanted.append(wanted(gone, flow_spec, "undo"))
 
 
 def _write(
@@ -439,7 +180,12 @@ def _write(
         cases.close_for_sources(
             connection, system, stream, batch.healed, "a later reading of the row went through"
         )
-        arrivals.supersede_held(connection, system, stream, batch.healed)
+        over = arrivals.supersede_held(connection, system, stream, batch.healed)
+        batch.movements += [
+            Movement(f"{system}.{stream}", "resolved", bucket, count=count)
+            for bucket, count in (("held", -over), ("superseded", over))
+            if count
+        ]
     if batch.cases:
         cases.open_cases(connection, batch.cases)
     if batch.records:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tieout import clock
 from tieout.finance.outcome import Busy, Denied, Detail, Drift, Outage, Outcome, Rejected, Unknown
 from tieout.ports.errors import VendorFault
 from tieout.ports.http import NoAnswer
+from tieout.ports.session import Session
 from tieout.ports.signin import SignInFailed
 from tieout.store import cases
 from tieout.store.cases import NewCase
@@ -26,15 +27,39 @@ def back_off_seconds(failures: int) -> float:
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """What a call that raised came to. Other exceptions are bugs and are raised again."""
+    """What a reading that raised came to. Other exceptions are bugs and are raised again.
+
+    A reading changes nothing: one without an answer is an outage to back off from, and one that the
+    system refuses as wrong will be refused again until somebody changes it.
+    """
     if isinstance(error, VendorFault):
-        return error.outcome
+        outcome = error.outcome
+        if isinstance(outcome, Unknown):
+            return Outage(outcome.detail)
+        return Drift(outcome.detail) if isinstance(outcome, Rejected) else outcome
     if isinstance(error, SignInFailed):
         return Denied(Detail(error.words, error.next_action, "SIGN_IN"))
     if isinstance(error, NoAnswer):
-        detail = Detail(error.words, "Nothing to do: the engine looks again by itself.")
-        return Outage(detail) if error.never_sent else Unknown(detail)
+        return Outage(Detail(error.words, "Nothing to do: the engine looks again by itself."))
     raise error
+
+
+def redacted(outcome: Outcome, session: Session) -> Outcome:
+    """The outcome with every secret of the system blanked out: vendors repeat what they are sent.
+    Everything that is stored about an outcome passes through here."""
+    detail = outcome.detail
+    if detail is None:
+        return outcome
+    return replace(
+        outcome,
+        detail=replace(
+            detail,
+            words=session.redact(detail.words),
+            next_action=session.redact(detail.next_action),
+            code=session.redact(detail.code),
+            field=session.redact(detail.field),
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,49 +79,61 @@ def paused(connection: Connection, system: str) -> Pause | None:
     return Pause(str(row[0]), row[1]) if row else None
 
 
-def note(connection: Connection, system: str, outcome: Outcome, owner: str) -> dt.datetime:
+def note(
+    connection: Connection, system: str, outcome: Outcome, owner: str, doing: str
+) -> dt.datetime:
     """Record what an outcome means for the whole system; returns when it may be called again.
 
     Busy pauses as told; Outage backs off; Denied pauses and opens one case for the administrator;
-    Drift opens one for the integration engineer. Anything else is an answer: the door is open.
+    Drift opens one for the integration engineer. `doing` says what was tried (send invoice): such
+    a case closes when just that works again. Any other answer opens the door; Unknown is none.
     """
     now = clock.now()
+    troubled = isinstance(outcome, Busy | Outage | Denied | Drift)
+    if not troubled and (isinstance(outcome, Unknown) or _is_well(connection, system)):
+        return now
     row = connection.execute(
-        "SELECT failures, state FROM system_states WHERE system = %s FOR UPDATE", (system,)
+        "SELECT failures FROM system_states WHERE system = %s FOR UPDATE", (system,)
     ).fetchone()
-    failures, before = (int(row[0]), str(row[1])) if row else (0, "open")
+    failures = (int(row[0]) if row else 0) + 1
     state, wait, words = "open", 0.0, ""
     if isinstance(outcome, Busy):
-        failures += 1
         told = outcome.wait_seconds
         state, words = "busy", outcome.detail.words
         wait = told if told is not None else back_off_seconds(failures)
     elif isinstance(outcome, Outage):
-        failures += 1
         state, wait, words = "down", back_off_seconds(failures), outcome.detail.words
     elif isinstance(outcome, (Denied, Drift)):
-        failures += 1
         state, wait, words = "denied", DENIED_PAUSE_SECONDS, outcome.detail.words
-        cases.open_cases(connection, [_system_case(system, outcome, owner)])
+        cases.open_cases(connection, [_system_case(system, outcome, owner, doing)])
     else:
         failures = 0
-        if before == "denied":
-            for reason in ("denied", "drift"):
-                cases.close_for_system(connection, system, reason, "the system answers again")
+        cases.close_for_system(connection, system, doing, "the system answers again")
     until = now + dt.timedelta(seconds=wait)
-    if row is None and state == "open":
-        return until
     connection.execute(
         "INSERT INTO system_states AS s (system, state, until, failures, words, changed_at) "
         "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (system) DO UPDATE SET "
-        "state = excluded.state, until = excluded.until, failures = excluded.failures, "
-        "words = excluded.words, changed_at = excluded.changed_at",
+        "state = excluded.state, until = greatest(excluded.until, CASE WHEN excluded.state <> "
+        "'open' THEN s.until END), failures = excluded.failures, words = excluded.words, "
+        "changed_at = excluded.changed_at",
         (system, state, until, failures, words, now),
     )
     return until
 
 
-def _system_case(system: str, outcome: Denied | Drift, owner: str) -> NewCase:
+def _is_well(connection: Connection, system: str) -> bool:
+    """Whether a good answer tells us nothing new about the system: one look, no lock."""
+    row = connection.execute(
+        "SELECT NOT EXISTS (SELECT FROM system_states WHERE system = %(system)s "
+        "AND (state <> 'open' OR failures > 0)) AND NOT EXISTS (SELECT FROM cases "
+        "WHERE state = 'open' AND system = %(system)s AND reason IN ('denied', 'drift') "
+        "AND source_key = '')",
+        {"system": system},
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _system_case(system: str, outcome: Denied | Drift, owner: str, doing: str) -> NewCase:
     denied = isinstance(outcome, Denied)
     detail = outcome.detail
     return NewCase(
@@ -110,7 +147,7 @@ def _system_case(system: str, outcome: Denied | Drift, owner: str) -> NewCase:
             else "Compare the system's interface with the mapping; then replay."
         ),
         owner=owner,
-        field=detail.field,
+        field="" if detail.code == "SIGN_IN" else doing,
         value=detail.code,
         system=system,
     )

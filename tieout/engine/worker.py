@@ -79,10 +79,13 @@ class Worker:
                 self._keep_leases()
                 try:
                     done = tick(self.context)
-                except LeaseLost:
+                except (LeaseLost, psycopg.errors.TransactionRollback):  # or a deadlock: undone
                     lost += 1
                     if lost > MOST_LOST_LEASES:
                         raise
+                    # Taken anew, so that what this tick was sending is looked after like a dead
+                    # worker's: nobody else does in the partitions that are still ours.
+                    self.context.leases = {}
                     self._renewed_at = float("-inf")
                     continue
                 on_tick(done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,13 @@ PARTITIONS = 16
 GONE = "gone:"  # the version of a row that was not there when we looked; it has no own order
 
 
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def _escaped(text: str) -> str:
+    return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """One row on its way in. `payload` is verbatim JSON text."""
@@ -22,6 +30,14 @@ class Incoming:
     source_version: str
     payload: str
     deleted: bool = False
+
+    @classmethod
+    def storable(
+        cls, source_key: str, source_version: str, payload: str, deleted: bool = False
+    ) -> Incoming:
+        """A row with what no database stores (NUL, half a surrogate pair) written as JSON escapes;
+        the row is then refused with a case that says so."""
+        return cls(_escaped(source_key), _escaped(source_version), _escaped(payload), deleted)
 
     @property
     def digest(self) -> str:
@@ -64,13 +80,15 @@ def store_page(
     *,
     received_by: str,
     cursor: str | None = None,
-    settles_hints_until: dt.datetime | None = None,
+    settles: Sequence[tuple[str, dt.datetime]] = (),
+    read_now: bool = False,
 ) -> Stored:
     """Store rows and the cursor that read them in the caller's transaction.
 
     A row with the same key, version and content as an earlier one is counted, not stored twice.
-    Hints for these rows that were asked before `settles_hints_until` are settled with them; a hint
-    that came later stays, since the row may have been read before it changed.
+    `settles` are the (source key, asked at) hints that led here; one that was asked again since
+    stays, since the row may have been read before it changed. `read_now`: the rows were just read
+    from the system, so that one which was seen to be gone, and now shows again as it was, is back.
     """
     counted: dict[tuple[str, str, str], tuple[Incoming, int]] = {}
     for row in rows:
@@ -95,15 +113,18 @@ def store_page(
                 "deleted": [one.deleted for one in incoming],
                 "partitions": [partition_of(f"{system}|{one.source_key}") for one in incoming],
                 "times": [times for _, times in counted.values()],
+                "read_now": read_now,
+                "gone": GONE,
             },
         )
         new = result.rowcount
-        if settles_hints_until is not None:
-            connection.execute(
-                "DELETE FROM hints WHERE system = %s AND stream = %s AND source_key = ANY(%s) "
-                "AND asked_at <= %s",
-                (system, stream, [one.source_key for one in incoming], settles_hints_until),
-            )
+    if settles:
+        connection.execute(
+            "DELETE FROM hints h USING unnest(%s::text[], %s::timestamptz[]) AS t (key, asked_at) "
+            "WHERE h.system = %s AND h.stream = %s AND h.source_key = t.key "
+            "AND h.asked_at = t.asked_at",
+            ([key for key, _ in settles], [asked for _, asked in settles], system, stream),
+        )
     if cursor is not None:
         connection.execute(
             "INSERT INTO stream_cursors VALUES (%s, %s, %s, %s) "
@@ -115,8 +136,9 @@ def store_page(
 
 
 _STORE = """
-WITH incoming AS (
-    SELECT * FROM unnest(%(keys)s::text[], %(versions)s::text[], %(digests)s::text[],
+WITH incoming AS MATERIALIZED (
+    SELECT *, nextval(pg_get_serial_sequence('arrivals', 'arrival_id')) AS arrival_id
+    FROM unnest(%(keys)s::text[], %(versions)s::text[], %(digests)s::text[],
                          %(payloads)s::text[], %(deleted)s::boolean[], %(partitions)s::int[],
                          %(times)s::int[])
         WITH ORDINALITY AS t (source_key, source_version, digest, payload, deleted, partition_no,
@@ -125,20 +147,23 @@ WITH incoming AS (
 register AS (
     INSERT INTO arrival_keys AS k (system, stream, source_key, source_version, digest, arrival_id,
                                    times, last_at)
-    SELECT %(system)s, %(stream)s, source_key, source_version, digest,
-           nextval(pg_get_serial_sequence('arrivals', 'arrival_id')), times, %(now)s
-    FROM (SELECT * FROM incoming ORDER BY nth) AS ordered
+    SELECT %(system)s, %(stream)s, source_key, source_version, digest, arrival_id, times, %(now)s
+    FROM incoming ORDER BY source_key, source_version, digest
     ON CONFLICT (system, stream, source_key, source_version, digest)
-    DO UPDATE SET times = k.times + excluded.times, last_at = excluded.last_at
-    RETURNING source_key, source_version, digest, arrival_id, xmax = 0 AS fresh
+    DO UPDATE SET times = k.times + excluded.times, last_at = excluded.last_at,
+        arrival_id = CASE WHEN %(read_now)s AND NOT starts_with(k.source_version, %(gone)s)
+            AND EXISTS (SELECT FROM arrivals g WHERE g.system = k.system AND g.stream = k.stream
+                        AND g.source_key = k.source_key AND g.arrival_id > k.arrival_id
+                        AND starts_with(g.source_version, %(gone)s))
+        THEN excluded.arrival_id ELSE k.arrival_id END
+    RETURNING arrival_id
 )
 INSERT INTO arrivals (arrival_id, system, stream, source_key, source_version, digest, payload,
                       deleted, received_at, received_by, state, partition_no)
 OVERRIDING SYSTEM VALUE
-SELECT r.arrival_id, %(system)s, %(stream)s, i.source_key, i.source_version, i.digest, i.payload,
+SELECT i.arrival_id, %(system)s, %(stream)s, i.source_key, i.source_version, i.digest, i.payload,
        i.deleted, %(now)s, %(by)s, 'new', i.partition_no
-FROM register r JOIN incoming i USING (source_key, source_version, digest)
-WHERE r.fresh
+FROM register r JOIN incoming i USING (arrival_id)
 """
 
 
@@ -163,7 +188,9 @@ def store_hints(connection: Connection, system: str, hints: Sequence[tuple[str, 
     )
 
 
-def hinted(connection: Connection, system: str, stream: str, most: int) -> list[tuple[str, object]]:
+def hinted(
+    connection: Connection, system: str, stream: str, most: int
+) -> list[tuple[str, dt.datetime]]:
     """(source key, asked at) of rows to re-read, oldest first."""
     rows = connection.execute(
         "SELECT source_key, asked_at FROM hints WHERE system = %s AND stream = %s "
@@ -225,13 +252,28 @@ def settle(connection: Connection, settled: Sequence[Settled]) -> None:
     )
 
 
-def reopen(connection: Connection, arrival_ids: Sequence[int]) -> int:
-    """Put held arrivals back in line, to be resolved again; returns how many."""
-    return connection.execute(
+def newest_seen(
+    connection: Connection, system: str, stream: str, source_keys: Sequence[str]
+) -> dict[str, str]:
+    """The newest source version by key that was settled already, however it ended: a later version
+    that was held, left out or deleted still makes an earlier one stale."""
+    rows = connection.execute(
+        'SELECT source_key, max(source_version COLLATE "C") FROM arrivals WHERE system = %s '
+        "AND stream = %s AND source_key = ANY(%s) AND state <> 'new' "
+        "AND NOT starts_with(source_version, %s) GROUP BY source_key",
+        (system, stream, list(source_keys), GONE),
+    ).fetchall()
+    return {str(key): str(version) for key, version in rows}
+
+
+def reopen(connection: Connection, arrival_ids: Sequence[int]) -> list[tuple[str, str]]:
+    """Put held arrivals back in line, to be resolved again; returns (system, stream) of each."""
+    rows = connection.execute(
         "UPDATE arrivals SET state = 'new', settled_at = NULL "
-        "WHERE arrival_id = ANY(%s) AND state = 'held'",
+        "WHERE arrival_id = ANY(%s) AND state = 'held' RETURNING system, stream",
         (list(arrival_ids),),
-    ).rowcount
+    ).fetchall()
+    return [(str(system), str(stream)) for system, stream in rows]
 
 
 def supersede_held(

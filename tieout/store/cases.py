@@ -121,13 +121,15 @@ def close_for_runs(connection: Connection, run_ids: Sequence[int], because: str)
     ).rowcount
 
 
-def close_for_system(connection: Connection, system: str, reason: str, because: str) -> int:
-    """Close a system-wide case (denied, drift) once the system answers again."""
+def close_for_system(connection: Connection, system: str, doing: str, because: str) -> int:
+    """Close a system's own cases (denied, drift) about this kind of call, or about any call, once
+    it is answered again; returns how many."""
     return connection.execute(
         "UPDATE cases SET state = 'closed', closed_at = %s, closed_by = 'tieout', "
-        "closed_because = %s WHERE state = 'open' AND system = %s AND reason = %s "
+        "closed_because = %s WHERE state = 'open' AND system = %s "
+        "AND reason IN ('denied', 'drift') AND field IN ('', %s) "
         "AND source_key = '' AND run_id IS NULL",
-        (clock.now(), because, system, reason),
+        (clock.now(), because, system, doing),
     ).rowcount
 
 

@@ -128,6 +128,15 @@ def known(
     }
 
 
+def lock(connection: Connection, document_ids: Sequence[int]) -> None:
+    """Take these documents in the order in which everyone takes them, so that nobody waits for
+    somebody who waits for him."""
+    connection.execute(
+        "SELECT FROM documents WHERE document_id = ANY(%s) ORDER BY document_id FOR UPDATE",
+        (list(document_ids),),
+    )
+
+
 def refuse(connection: Connection, refusals: Sequence[tuple[int, str, str]]) -> None:
     """Remember (document id, intent, refusal JSON): the same intent is not tried again until a
     person replays it or the content changes."""
