@@ -279,6 +279,12 @@ FUNCTIONS = "from decimal import Decimal\n\n\ndef half(x: Decimal) -> Decimal:\n
         (" -> Decimal", "", 4, "the result of function 'half' has no type"),
         ("x: Decimal", "*x: Decimal", 4, "starred"),
         ("return x", "return (", 5, "is not Python"),
+        ("x: Decimal", "x: Decimal | str", 4, "'Decimal | str'"),
+        ("half", "round", 4, "the name of a function of expressions"),
+        ("half", "lower", 4, "the name of a function of expressions"),
+        ("half", "sqrt", 4, "the name of a function of SQL"),
+        ("half", "Half", 4, "has capitals"),
+        ("\n\ndef", "\nassert 1 > 2\ndef", 3, "fails to load"),
     ],
 )
 def test_functions_are_typed_and_pure(
@@ -297,3 +303,15 @@ def test_functions_are_loaded_by_path(folder: Path) -> None:
     assert load(folder).functions["half"].parameters == (("x", "Decimal"),)
     assert callables(folder)["half"](Decimal("1.10")) == Decimal("2.20")
     assert check(load(folder), connectors()) == []
+
+
+def test_expressions_call_functions_and_are_judged_by_their_types(
+    folder: Path, problems_of: Break
+) -> None:
+    functions = "def tidy(name: str, city: str | None) -> str:\n    return name.strip()\n"
+    (folder / "functions.py").write_text(functions)
+    found = problems_of(MAPPING, "  name: Name", "  name: tidy(Name)")
+    assert "tidy() takes 2 values, not 1" in one(found, "tidy").what
+    assert problems_of(MAPPING, "tidy(Name)", "tidy(Name, NULL)") == []
+    wrong = problems_of(MAPPING, "tidy(Name, NULL)", "tidy(Name, Balance)")
+    assert "city is str | None, and is given DECIMAL(22,6)" in one(wrong, "tidy").what

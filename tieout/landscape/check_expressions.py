@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from tieout.landscape.functions import python_functions
 from tieout.landscape.interfaces import Systems, field_types
 from tieout.landscape.lookups import mapping_lookups
 from tieout.landscape.schema import FlowSpec, Landscape, ReconciliationSpec, SideSpec
 from tieout.rules.compile import compile_mapping
 from tieout.rules.control import compile_conditions, compile_controls
 from tieout.rules.place import BadLandscape, Place, Problem
+from tieout.rules.python_functions import Functions
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, Each, FieldType, Leaf, MappingSpec, Shape
 
@@ -19,24 +21,33 @@ from tieout.rules.spec import Crosswalk, Each, FieldType, Leaf, MappingSpec, Sha
 def check_expressions(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
     """Every problem of every expression: SQL that is refused, names that are not there, types
     that do not fit, required fields that nothing sets."""
+    try:
+        functions = python_functions(landscape)
+    except BadLandscape as bad:
+        yield from bad.problems
+        return  # every expression that calls them would only repeat it
     with Runner() as runner:
         for mapping in landscape.mappings.values():
-            yield from _mapping(mapping, landscape, systems, runner)
+            yield from _mapping(mapping, landscape, systems, runner, functions)
         for record in landscape.records.values():
             if record.controls:
                 try:
-                    compile_controls(record, runner)
+                    compile_controls(record, runner, functions)
                 except BadLandscape as bad:
                     yield from bad.problems
         for flow in landscape.flows.values():
-            yield from _requires(flow, landscape, runner)
+            yield from _requires(flow, landscape, runner, functions)
         for reconciliation in landscape.reconciliations.values():
             for side in reconciliation.sides:
                 yield from _side(reconciliation, side, systems, runner)
 
 
 def _mapping(
-    mapping: MappingSpec, landscape: Landscape, systems: Systems, runner: Runner
+    mapping: MappingSpec,
+    landscape: Landscape,
+    systems: Systems,
+    runner: Runner,
+    functions: Functions,
 ) -> Iterator[Problem]:
     """One mapping; an inbound one together with the `when` of the flows its stream starts."""
     record = landscape.records.get(mapping.target if mapping.inbound else mapping.source)
@@ -59,6 +70,7 @@ def _mapping(
                 if f"{flow.system}.{flow.stream}" == mapping.source
             },
             runner=runner,
+            functions=functions,
         )
     except BadLandscape as bad:
         yield from bad.problems
@@ -76,13 +88,15 @@ def _crosswalks(mapping: MappingSpec, landscape: Landscape) -> Mapping[str, Cros
     return {name: landscape.crosswalks[name] for name in sorted(named)}
 
 
-def _requires(flow: FlowSpec, landscape: Landscape, runner: Runner) -> Iterator[Problem]:
+def _requires(
+    flow: FlowSpec, landscape: Landscape, runner: Runner, functions: Functions
+) -> Iterator[Problem]:
     record = landscape.records.get(flow.record_type)
     asked = {one.name: (one.must, one.place) for one in flow.steps if one.verb == "require"}
     if record is None or not asked:
         return
     try:
-        compile_conditions(record.fields, asked, runner)
+        compile_conditions(record.fields, asked, runner, functions)
     except BadLandscape as bad:
         yield from bad.problems
 

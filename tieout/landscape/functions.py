@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import ast
 import datetime as dt
-import importlib.util
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 
-from tieout.landscape.schema import FunctionSpec
+from tieout.landscape.schema import FunctionSpec, Landscape
+from tieout.rules.expression import taken_name
 from tieout.rules.place import BadLandscape, Place, Problem
+from tieout.rules.python_functions import PythonFunction, PythonType
 
 ALLOWED_IMPORTS = (
     "__future__",
@@ -77,6 +79,14 @@ def declared(source: bytes, file: str, problems: list[Problem]) -> dict[str, Fun
                 )
             )
         elif isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            why = taken_name(node.name)
+            if why:
+                place = Place(file, node.lineno)
+                what = f"function '{node.name}' {why}"
+                problems.append(Problem(place, what, "Give it another name, in small letters"))
+            if node.name in found:
+                what = f"function '{node.name}' stands twice"
+                problems.append(Problem(Place(file, node.lineno), what, "Remove one of them"))
             found[node.name] = _signature(node, file, problems)
     return found
 
@@ -88,29 +98,51 @@ def callables(folder: Path, file: str = "functions.py") -> dict[str, Callable[..
     if not path.is_file():
         return {}
     problems: list[Problem] = []
-    specs = declared(path.read_bytes(), file, problems)
+    source = path.read_bytes()
+    specs = declared(source, file, problems)
     if problems:
         raise BadLandscape(problems)
-    module = _module(path, file)
+    module = _module(source, path, file)
     return {name: getattr(module, name) for name in specs}
 
 
-def _module(path: Path, file: str) -> ModuleType:
-    name = f"tieout_landscape_functions_{abs(hash(str(path.resolve())))}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise BadLandscape([Problem(Place(file, 1), "cannot be loaded", "Name it functions.py")])
-    module = importlib.util.module_from_spec(spec)
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+def python_functions(landscape: Landscape) -> dict[str, PythonFunction]:
+    """What the expressions of a landscape may call by name. Raises BadLandscape if the functions
+    cannot be loaded, or are no longer those that the landscape was loaded with."""
+    if not landscape.functions:
+        return {}
+    loaded = callables(landscape.folder)
+    for name, spec in landscape.functions.items():
+        if name not in loaded:
+            raise BadLandscape(
+                [Problem(spec.place, f"function '{name}' is gone since", "Load it again")]
+            )
+    return {
+        name: PythonFunction(
+            name,
+            tuple((one, PythonType.of(written)) for one, written in spec.parameters),
+            PythonType.of(spec.returns),
+            spec.place,
+            loaded[name],
+            str(landscape.folder / spec.place.file),
+        )
+        for name, spec in landscape.functions.items()
+    }
+
+
+def _module(source: bytes, path: Path, file: str) -> ModuleType:
+    """The module of exactly these bytes: they were judged, a cached one was not."""
+    name = f"tieout_landscape_functions_{hashlib.sha256(source).hexdigest()[:16]}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # where its dataclasses look up the types they name
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec"), module.__dict__)
     except Exception as error:
         # Whatever a landscape's own code raises is a problem of that landscape, with its place.
         raise BadLandscape(
             [Problem(Place(file, _line_of(error, path)), f"fails to load: {error}", "Correct it")]
         ) from error
-    finally:
-        sys.dont_write_bytecode = before
     return module
 
 
@@ -150,11 +182,14 @@ def _type(
     problems: list[Problem],
 ) -> str:
     written = ast.unparse(annotation) if annotation is not None else ""
-    if written in TYPES:
-        return written.rpartition(".")[2]
+    parts = [one.strip() for one in written.split("|")]
+    given = [one for one in parts if one != "None"]
+    if len(given) == 1 and given[0] in TYPES and len(parts) <= 2:
+        name = given[0].rpartition(".")[2]
+        return f"{name} | None" if len(parts) == 2 else name
     said = f"has the type '{written}'" if written else "has no type"
-    advice = "Use Decimal, str, int, bool or date"
-    if written == "float":
+    advice = "Use Decimal, str, int, bool or date, with '| None' if it may be absent"
+    if "float" in parts:
         advice = "Use Decimal: a float is never money"
     problems.append(
         Problem(Place(file, node.lineno), f"{what} of function '{node.name}' {said}", advice)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tieout.finance.period import FiscalCalendar, NoPeriod
+from tieout.landscape.functions import python_functions
 from tieout.landscape.interfaces import ConnectorLike, Systems
 from tieout.landscape.load_tests import TestSpec, load_tests
 from tieout.landscape.reader import Items, Node, Table, Text
@@ -23,6 +24,7 @@ from tieout.rules.control import compile_controls
 from tieout.rules.lookups import ConvertAsk, PeriodAsk
 from tieout.rules.mapping import Row
 from tieout.rules.place import BadLandscape, Place, Problem
+from tieout.rules.python_functions import Functions
 from tieout.rules.runner import Runner
 from tieout.rules.spec import FieldType, MappingSpec, RecordTypeSpec
 
@@ -52,11 +54,14 @@ def run_tests(landscape: Landscape, connectors: Mapping[str, ConnectorLike]) -> 
     if problems:
         raise BadLandscape(problems)
     systems = Systems(landscape, connectors)
+    functions = python_functions(landscape)
     with Runner() as runner:
-        return [_run(one, landscape, systems, runner) for one in specs]
+        return [_run(one, landscape, systems, runner, functions) for one in specs]
 
 
-def _run(test: TestSpec, landscape: Landscape, systems: Systems, runner: Runner) -> TestResult:
+def _run(
+    test: TestSpec, landscape: Landscape, systems: Systems, runner: Runner, functions: Functions
+) -> TestResult:
     mapping = landscape.mappings[test.mapping]
     fields = source_fields(mapping, landscape, systems)
     record = landscape.records[mapping.target] if mapping.inbound else None
@@ -67,6 +72,7 @@ def _run(test: TestSpec, landscape: Landscape, systems: Systems, runner: Runner)
         system=mapping.source.partition(".")[0] if mapping.inbound else "",
         crosswalks=landscape.crosswalks,
         runner=runner,
+        functions=functions,
     )
     given = json.dumps(_json(test.given, fields))
     if mapping.inbound:
@@ -83,14 +89,16 @@ def _run(test: TestSpec, landscape: Landscape, systems: Systems, runner: Runner)
     elif test.expect is not None and not result.errors:
         problems.append(Problem(test.place, "nothing came out", "Check what is given"))
     if record is not None and result.mapped and not result.errors:
-        problems += _controls(test, record, result.mapped[0].body, runner)
+        problems += _controls(test, record, result.mapped[0].body, runner, functions)
     return TestResult(test.name, test.mapping, test.place, tuple(problems))
 
 
-def _controls(test: TestSpec, record: RecordTypeSpec, body: str, runner: Runner) -> list[Problem]:
+def _controls(
+    test: TestSpec, record: RecordTypeSpec, body: str, runner: Runner, functions: Functions
+) -> list[Problem]:
     failed: dict[str, str] = {}
     if record.controls:
-        for one in compile_controls(record).run(runner, [(1, body)]):
+        for one in compile_controls(record, runner, functions).run(runner, [(1, body)]):
             failed[one.control] = one.because
     return _failures("control", test.controls, failed, test.place)
 

@@ -190,7 +190,7 @@ class RatesSpec:
 class FunctionSpec:
     """A typed Python function of `functions.py`: trusted code under approval, not a sandbox.
 
-    `parameters` are (name, annotation) pairs; annotations are names such as `Decimal` or `str`.
+    `parameters` are (name, annotation) pairs; an annotation is `Decimal` or `str | None`, say.
     """
 
     name: str

@@ -18,6 +18,7 @@ from tieout.rules.level import Level
 from tieout.rules.money_rules import add, compare, merge, multiply
 from tieout.rules.own_functions import OwnFunctions
 from tieout.rules.place import Place, Problem
+from tieout.rules.python_functions import Functions
 from tieout.rules.spec import Crosswalk, FieldType
 from tieout.rules.value import Refused, Value, raw
 
@@ -32,7 +33,8 @@ class Surroundings:
     """What an expression may refer to besides its row.
 
     `system` is the source system of an inbound mapping ("" outbound); `legal_entity` names the
-    root field `period()` uses; `dated` says that the mapping states a default date.
+    root field `period()` uses; `dated` says that the mapping states a default date; `functions`
+    are the landscape's own Python functions.
     """
 
     system: str = ""
@@ -40,6 +42,7 @@ class Surroundings:
     legal_entity: str = ""
     dated: bool = False
     lookups: bool = True
+    functions: Functions = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ class Bound:
 
     @property
     def plain(self) -> bool:
-        """A column as it is: it cannot fail."""
-        return isinstance(self.value.node, exp.Column)
+        """A column as it is: it cannot fail, nor be NULL when its input is not."""
+        return isinstance(self.value.node, exp.Column) and not self.calls
 
 
 def bind(expression: Expression, level: Level, around: Surroundings) -> Bound:
@@ -83,7 +86,7 @@ def bind(expression: Expression, level: Level, around: Surroundings) -> Bound:
         dict(binder.inputs),
         tuple(dict.fromkeys([*binder.inputs, *binder.inside])),
         tuple(binder.calls),
-        _may_be_null(expression.tree),
+        _may_be_null(expression.tree) or binder.own.may_be_none,
         expression.place,
         expression.sql,
     )

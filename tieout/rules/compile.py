@@ -20,10 +20,11 @@ from tieout.rules.lookups import Answers, NoLookups, crosswalk_table
 from tieout.rules.mapping import CompiledMapping
 from tieout.rules.place import BadLandscape, Place, Problem
 from tieout.rules.plan import LevelPlan, Node, PlannedField, PlannedGroup, PlannedList
+from tieout.rules.python_functions import Functions
 from tieout.rules.reading import Reader
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, Each, FieldType, Group, Leaf, MappingSpec, Shape
-from tieout.rules.stages import SOURCE, Batch, answered, source_table
+from tieout.rules.stages import SOURCE, Batch, answered, source_table, wrong_arguments
 
 MOST_LEVELS = 4
 
@@ -38,6 +39,7 @@ def compile_mapping(
     conditions: Mapping[str, tuple[str, Place]] | None = None,
     legal_entity: str = "legal_entity",
     runner: Runner | None = None,
+    functions: Functions | None = None,
 ) -> CompiledMapping:
     """Compile a mapping from rows of `source_fields` to documents of `target_fields`.
 
@@ -45,10 +47,13 @@ def compile_mapping(
     `system` is the source system of an inbound mapping (for xref()); "" for an outbound one.
     `conditions` are named SQL conditions over the source row, answered with each mapped row.
     `legal_entity` names the source field that `period()` uses. `runner` checks types; without one
-    a short-lived one is opened. Raises BadLandscape.
+    a short-lived one is opened. `functions` are the landscape's own Python functions by name.
+    Raises BadLandscape.
     """
     used = dict(crosswalks or {})
-    around = Surroundings(system, used, legal_entity, bool(spec.dated))
+    around = Surroundings(
+        system, used, legal_entity, bool(spec.dated), functions=dict(functions or {})
+    )
     compiler = _Compiler(spec, tuple(source_fields), around)
     compiler.plan_all(target_fields, conditions or {})
     if not compiler.problems:
@@ -105,7 +110,7 @@ class _Compiler:
 
     def bound(self, sql: str, place: Place, plan: LevelPlan) -> Bound | None:
         try:
-            return bind(parse(sql, place), plan.level, self.around)
+            return bind(parse(sql, place, self.around.functions), plan.level, self.around)
         except BadExpression as error:
             self.problems += error.problems
             return None
@@ -250,6 +255,10 @@ def check_types(
                 place = plan.fields[0].bound.place if plan.fields else Place("", 0)
                 problems.append(Problem(place, _plain_words(error), _CAST))
                 continue
+            for call, what, next_action in wrong_arguments(runner, plan.level, chain):
+                bounds = [*(one.bound for one in plan.fields), *plan.conditions.values()]
+                places = [one.place for one in bounds if call.number in one.calls]
+                problems.append(Problem(places[0] if places else Place("", 0), what, next_action))
             for one in plan.fields:
                 one.compiled = _compiled(runner, one.bound, f"FROM ({chain})", problems)
                 _settle(one, problems)

@@ -17,13 +17,22 @@ from sqlglot import exp
 from tieout.rules.binding import Bound, Surroundings, bind
 from tieout.rules.column_types import DECIMALS, plain_decimal, quoted
 from tieout.rules.expression import BadExpression, Expression, function_name, parse, short
-from tieout.rules.level import Level
+from tieout.rules.level import Call, Level
+from tieout.rules.lookups import Answers, NoLookups
 from tieout.rules.place import BadLandscape, Place, Problem
+from tieout.rules.python_functions import Functions
 from tieout.rules.reading import ROW, BadText, Reader
 from tieout.rules.runner import Runner
 from tieout.rules.slow_reading import MOST_SHOWN
 from tieout.rules.spec import ControlSpec, FieldType, RecordTypeSpec
-from tieout.rules.stages import SOURCE, source_table
+from tieout.rules.stages import (
+    SOURCE,
+    Batch,
+    answered,
+    root_base,
+    source_table,
+    wrong_arguments,
+)
 
 _NEXT_ACTION = "Correct the record in its source system, then replay."
 _OF_LISTS = ("list_sum", "list_min", "list_max", "list_count", "list_contains", "len")
@@ -55,8 +64,11 @@ class _Shown:
 class CompiledConditions:
     """Named SQL conditions over records of one shape. Made by `compile_conditions`."""
 
-    def __init__(self, fields: Sequence[FieldType], conditions: Mapping[str, Bound]) -> None:
+    def __init__(
+        self, fields: Sequence[FieldType], conditions: Mapping[str, Bound], level: Level
+    ) -> None:
         self._conditions = dict(conditions)
+        self._level = level
         self._reader = Reader(fields)
 
     def run(
@@ -83,8 +95,9 @@ class CompiledConditions:
             f", TRY(CAST(({one.sql}) AS BOOLEAN)) AS k{index}"
             for index, one in enumerate(self._conditions.values())
         )
-        with runner.tables({SOURCE: _keyless(read.table)}):
-            sql = f"SELECT {quoted(ROW)}{columns} FROM {quoted(SOURCE)} ORDER BY 1"
+        with ExitStack() as stack:
+            chain = _chain(runner, stack, self._level, _keyless(read.table))
+            sql = f"SELECT {quoted(ROW)}{columns} FROM ({chain}) ORDER BY 1"
             return runner.query(sql), read.bad
 
     def values(
@@ -93,8 +106,9 @@ class CompiledConditions:
         """Per readable body its index in `#row` and the texts v0, v1, … of what is shown."""
         read = self._reader.read(bodies)
         columns = "".join(f", {one.sql} AS v{index}" for index, one in enumerate(shown))
-        with runner.tables({SOURCE: _keyless(read.table)}):
-            table = runner.query(f"SELECT {quoted(ROW)}{columns} FROM {quoted(SOURCE)}")
+        with ExitStack() as stack:
+            chain = _chain(runner, stack, self._level, _keyless(read.table))
+            table = runner.query(f"SELECT {quoted(ROW)}{columns} FROM ({chain})")
         return list(table.to_pylist())
 
 
@@ -173,8 +187,13 @@ class CompiledControls:
         )
 
 
-def compile_controls(record: RecordTypeSpec, runner: Runner | None = None) -> CompiledControls:
-    """Compile the controls of a record type. Raises BadLandscape with every problem."""
+def compile_controls(
+    record: RecordTypeSpec, runner: Runner | None = None, functions: Functions | None = None
+) -> CompiledControls:
+    """Compile the controls of a record type; `functions` are the landscape's own, by name.
+
+    Raises BadLandscape with every problem.
+    """
     names = [one.name for one in record.controls]
     problems = [
         Problem(one.place, f"control {one.name} stands twice", "Give it another name.")
@@ -182,10 +201,12 @@ def compile_controls(record: RecordTypeSpec, runner: Runner | None = None) -> Co
         if names.count(one.name) > 1
     ]
     asked = {one.name: (one.must, one.place) for one in record.controls}
-    bound = _bind_all(record.fields, asked, problems, runner)
-    shown = {name: _shown(one, Level(record.fields)) for name, one in bound.items()}
+    level = Level(tuple(record.fields))
+    around = Surroundings(lookups=False, functions=dict(functions or {}))
+    bound = _bind_all(level, asked, problems, runner, around)
+    shown = {name: _shown(one, level, around) for name, one in bound.items()}
     fields = {name: next(iter(one.inputs), "") for name, one in bound.items()}
-    conditions = CompiledConditions(record.fields, bound)
+    conditions = CompiledConditions(record.fields, bound, level)
     return CompiledControls(record.controls, conditions, shown, fields)
 
 
@@ -193,37 +214,65 @@ def compile_conditions(
     fields: Sequence[FieldType],
     conditions: Mapping[str, tuple[str, Place]],
     runner: Runner | None = None,
+    functions: Functions | None = None,
 ) -> CompiledConditions:
-    """Compile named conditions over a record's or an arrival's fields. Raises BadLandscape."""
-    return CompiledConditions(fields, _bind_all(fields, conditions, [], runner))
+    """Compile named conditions over a record's or an arrival's fields; `functions` are the
+    landscape's own, by name. Raises BadLandscape."""
+    level = Level(tuple(fields))
+    around = Surroundings(lookups=False, functions=dict(functions or {}))
+    return CompiledConditions(fields, _bind_all(level, conditions, [], runner, around), level)
 
 
 def _bind_all(
-    fields: Sequence[FieldType],
+    level: Level,
     conditions: Mapping[str, tuple[str, Place]],
     problems: list[Problem],
     runner: Runner | None,
+    around: Surroundings,
 ) -> dict[str, Bound]:
     bound: dict[str, Bound] = {}
     for name, (sql, place) in conditions.items():
         try:
-            bound[name] = bind(parse(sql, place), Level(tuple(fields)), Surroundings(lookups=False))
+            bound[name] = bind(parse(sql, place, around.functions), level, around)
         except BadExpression as error:
             problems += error.problems
     if bound:
         with ExitStack() as stack:
             room = runner or stack.enter_context(Runner())
-            empty = _keyless(Reader(fields).schema.empty_table())
-            stack.enter_context(room.tables({SOURCE: empty}))
-            problems += [found for one in bound.values() if (found := _not_a_condition(room, one))]
+            problems += _type_problems(room, stack, level, bound)
     if problems:
         raise BadLandscape(problems)
     return bound
 
 
-def _not_a_condition(runner: Runner, one: Bound) -> Problem | None:
+def _type_problems(
+    runner: Runner, stack: ExitStack, level: Level, bound: Mapping[str, Bound]
+) -> list[Problem]:
+    first = next(iter(bound.values()))
     try:
-        kind = runner.column_types(f"SELECT {one.sql} AS v FROM {quoted(SOURCE)}")["v"]
+        chain = _chain(runner, stack, level, _keyless(Reader(level.fields).schema.empty_table()))
+        wrong = list(wrong_arguments(runner, level, chain))
+    except duckdb.Error as error:
+        what = str(error).splitlines()[0]
+        return [Problem(first.place, what, "Cast one side so that the types agree.")]
+    problems = []
+    for call, what, next_action in wrong:
+        places = [one.place for one in bound.values() if call.number in one.calls]
+        problems.append(Problem(places[0] if places else first.place, what, next_action))
+    found = (_not_a_condition(runner, one, chain) for one in bound.values())
+    return problems + [one for one in found if one]
+
+
+def _chain(runner: Runner, stack: ExitStack, level: Level, table: pa.Table) -> str:
+    """SQL of the rows with every function of `functions.py` answered."""
+    batch = Batch(runner, stack, Answers(NoLookups()), {})
+    batch.show(SOURCE, table)
+    return answered(batch, level, root_base(None), "0")
+
+
+def _not_a_condition(runner: Runner, one: Bound, chain: str) -> Problem | None:
+    try:
+        kind = runner.column_types(f"SELECT {one.sql} AS v FROM ({chain})")["v"]
     except duckdb.Error as error:
         what = f"{str(error).splitlines()[0]} (in '{short(one.written)}')"
         return Problem(one.place, what, "Cast one side so that the types agree.")
@@ -239,22 +288,32 @@ def _keyless(table: pa.Table) -> pa.Table:
     return source_table(table, nothing, nothing)
 
 
-def _shown(bound: Bound, level: Level) -> list[_Shown]:
-    """The plain fields a control reads, and its totals of lists."""
+def _shown(bound: Bound, level: Level, around: Surroundings) -> list[_Shown]:
+    """The plain fields a control reads, its totals of lists, and what functions answered."""
     found: list[_Shown] = []
     for path, sql in bound.inputs.items():
         kind = next((one.type for one in level.fields if one.name == path), "text")
         if kind not in ("list", "object"):
             found.append(_Shown(path, _text(sql, kind)))
-    tree = parse(bound.written, bound.place).tree
+    called = {one.number: one for one in level.calls}
+    found += [_Shown(called[n].shown, _answer_text(called[n])) for n in bound.calls]
+    tree = parse(bound.written, bound.place, around.functions).tree
     for node in tree.walk(prune=lambda one: function_name(one) in _OF_LISTS):
         if function_name(node) in _OF_LISTS:
             sub = Expression(node.sql("duckdb"), bound.place, node.copy())
-            part = bind(sub, level, Surroundings(lookups=False))
+            part = bind(sub, level, around)
             paths = [path for path in part.lineage if path not in part.inputs]
             label = f"{function_name(node)}({', '.join(paths or part.inputs)})"
             found.append(_Shown(label, _text(part.sql, _kind(part, node))))
     return list(dict.fromkeys(found))
+
+
+def _answer_text(call: Call) -> str:
+    """What a function answered, or why it did not."""
+    kind = call.python.returns.kind if call.python else "text"
+    return (
+        f"coalesce({_text(quoted(call.error_column), 'text')}, {_text(quoted(call.column), kind)})"
+    )
 
 
 def _kind(part: Bound, node: exp.Expr) -> str:

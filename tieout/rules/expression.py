@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -65,8 +66,11 @@ class BadExpression(Exception):
         super().__init__("\n".join(str(one) for one in problems))
 
 
-def parse(sql: str, place: Place) -> Expression:
-    """Read one expression. Raises BadExpression with what is wrong, where, and what to do."""
+def parse(sql: str, place: Place, functions: Collection[str] = ()) -> Expression:
+    """Read one expression; `functions` are the names of the landscape's own Python functions.
+
+    Raises BadExpression with what is wrong, where, and what to do.
+    """
     if not sql.strip():
         raise _bad(place, "the expression is empty", "Write an SQL expression or remove the field.")
     if len(sql.encode()) > MOST_CHARACTERS:
@@ -76,7 +80,7 @@ def parse(sql: str, place: Place) -> Expression:
             "Put codes into a crosswalk; split the rest over several fields.",
         )
     tree = _tree(sql, place)
-    problems = _judge(tree, place)
+    problems = _judge(tree, place, functions)
     if problems:
         raise BadExpression(problems)
     return Expression(sql, place, tree)
@@ -129,10 +133,24 @@ def function_name(node: exp.Expr) -> str:
     return node.sql_name().lower() if isinstance(node, exp.Func) else ""
 
 
-def _judge(tree: exp.Expr, place: Place) -> list[Problem]:
+def taken_name(name: str) -> str:
+    """Why a landscape's own function cannot have this name; "" when it can."""
+    if name != name.lower():
+        return "has capitals in its name, which SQL does not tell apart"
+    if name in OWN_BY_NAME or name in PLAIN_BY_NAME or name in INSTEAD:
+        return "has the name of a function of expressions"
+    try:
+        tree = _tree(f"{name}(x)", Place("", 1))
+    except BadExpression:
+        return "has the name of a word of SQL"
+    own = isinstance(tree, exp.Anonymous) and function_name(tree) == name
+    return "" if own else "has the name of a function of SQL"
+
+
+def _judge(tree: exp.Expr, place: Place, functions: Collection[str]) -> list[Problem]:
     problems: list[Problem] = []
     for node in tree.walk():
-        found = _judge_node(node)
+        found = _judge_node(node, functions)
         if found:
             what, next_action = found
             problem = Problem(place, what, next_action)
@@ -146,7 +164,7 @@ def _is_foreign(tree: exp.Expr) -> bool:
     return type(tree).__name__ not in _ALLOWED_NODES and not isinstance(tree, exp.Func)
 
 
-def _judge_node(node: exp.Expr) -> tuple[str, str] | None:
+def _judge_node(node: exp.Expr, functions: Collection[str]) -> tuple[str, str] | None:
     """What is wrong with one node itself, and what to do; None when nothing is."""
     kind = type(node).__name__
     if isinstance(node, exp.Div):
@@ -155,7 +173,7 @@ def _judge_node(node: exp.Expr) -> tuple[str, str] | None:
             "Use divide(a, b, places), or a // b for whole numbers.",
         )
     if isinstance(node, exp.Anonymous):
-        return _judge_name(function_name(node))
+        return _judge_name(function_name(node), functions)
     if kind not in _ALLOWED_NODES:
         return _refused(node)
     if isinstance(node, exp.Cast):
@@ -179,12 +197,12 @@ def _judge_node(node: exp.Expr) -> tuple[str, str] | None:
 _EXACT = re.compile(r"\d+(\.\d*)?$|\.\d+$")
 
 
-def _judge_name(name: str) -> tuple[str, str] | None:
-    if name in OWN_BY_NAME or name in PLAIN_BY_NAME:
+def _judge_name(name: str, functions: Collection[str] = ()) -> tuple[str, str] | None:
+    if name in OWN_BY_NAME or name in PLAIN_BY_NAME or name in functions:
         return None
     if name in INSTEAD:
         return (f"{name}() is not allowed in an expression", _sentence(INSTEAD[name]))
-    near = difflib.get_close_matches(name, [*OWN_BY_NAME, *PLAIN_BY_NAME], 1, 0.7)
+    near = difflib.get_close_matches(name, [*OWN_BY_NAME, *PLAIN_BY_NAME, *functions], 1, 0.7)
     hint = f"Did you mean {near[0]}()?" if near else "docs/reference/expressions.md lists them."
     return (f"there is no function {name}() for expressions", hint)
 

@@ -115,6 +115,9 @@ def _shown_values(
         for path, sql in item.over.inputs.items():
             shows[path] = _as_text(sql, "list")
     for call in plan.used_calls():
+        if call.python is not None:
+            shows[call.error_column] = quoted(call.error_column)
+            continue
         for index in range(len(call.arguments)):
             kind = "number" if call.function == "convert" and index == 0 else "text"
             column = quoted(call.argument_column(index))
@@ -190,6 +193,9 @@ def _call_error(
         why = f"what {call.shown} asks for cannot be computed from {value}"
         fix = f"Correct {_names(read)} in the source system, or the expression; then replay."
         return value, why, place, fix
+    if call.python is not None:
+        fix = f"Correct {_names(read) or 'the expression'}, or {call.python.name}(); then replay."
+        return shown_inputs(read), str(inputs.get(call.error_column)), place, fix
     if call.function == "crosswalk":
         name, code = call.fixed[0], asked[0]
         day = f" on {asked[1]}" if len(asked) > 1 and asked[1] else ""

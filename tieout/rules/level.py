@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tieout.rules.column_types import readable
+from tieout.rules.python_functions import PythonFunction
 from tieout.rules.spec import FieldType
 
 PARENT = "parent"
@@ -27,6 +28,7 @@ class Call:
 
     `arguments` are SQL; the answer becomes the column `#c<number>`. `depth` 1 needs no other
     answer first. `fixed` are the literal arguments: a crosswalk's name; a system and record type.
+    `python` is the landscape's own function that answers, if it is one; its error `#e<number>`.
     """
 
     number: int
@@ -35,10 +37,23 @@ class Call:
     arguments: tuple[str, ...]
     depth: int
     shown: str  # what the engineer wrote
+    python: PythonFunction | None = None
 
     @property
     def column(self) -> str:
         return f"#c{self.number}"
+
+    @property
+    def error_column(self) -> str:
+        return f"#e{self.number}"
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """The arguments without which nothing is asked."""
+        if self.python is None:
+            return tuple(range(len(self.arguments)))
+        taken = [kind.optional for _, kind in self.python.parameters]
+        return tuple(i for i in range(len(self.arguments)) if i >= len(taken) or not taken[i])
 
     def argument_column(self, index: int) -> str:
         return f"#a{self.number}_{index}"
@@ -120,12 +135,13 @@ class Level:
         arguments: tuple[str, ...],
         depth: int,
         shown: str,
+        python: PythonFunction | None = None,
     ) -> Call:
         """The call with these arguments; asked once however often it is written."""
         for one in self.calls:
             if (one.function, one.fixed, one.arguments) == (function, fixed, arguments):
                 return one
-        call = Call(len(self.calls) + 1, function, fixed, arguments, depth, shown)
+        call = Call(len(self.calls) + 1, function, fixed, arguments, depth, shown, python)
         self.calls.append(call)
         return call
 

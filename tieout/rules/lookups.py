@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from tieout.rules.level import Call
+from tieout.rules.python_functions import PythonAnswers
 from tieout.rules.spec import Crosswalk
 
 ConvertAsk = tuple[Decimal, str, str, dt.date, str]  # amount, from, to, date, rate type
@@ -61,15 +62,23 @@ class Answers:
 
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
+        self._python = PythonAnswers()
         self._ids: dict[tuple[str, str], dict[str, tuple[str, str] | None]] = {}
         self._converted: dict[ConvertAsk, tuple[Decimal, str] | None] = {}
         self._periods: dict[PeriodAsk, str | None] = {}
 
     def table(self, calls: Sequence[Call], asked: Mapping[int, pa.Table]) -> dict[int, pa.Table]:
-        """Per call, its distinct arguments with columns `value` and `rate`.
+        """Per call, its distinct arguments with columns `value` and `rate` (`error`, if a Python
+        function answers).
 
         `asked` holds the distinct arguments per call, columns `a0`, `a1`, …
         """
+        made = {
+            one.number: self._python.table(one.python, asked[one.number])
+            for one in calls
+            if one.python is not None
+        }
+        calls = [one for one in calls if one.python is None]
         # The columns' types are those of the arguments: each row is an ask of its function.
         rows: dict[int, list[Any]] = {one.number: _rows(asked[one.number]) for one in calls}
         for place in dict.fromkeys(one.fixed for one in calls if one.function in _IDS):
@@ -82,7 +91,9 @@ class Answers:
             self._ask_ids(place, keys)
         self._ask_rates([r for c in calls if c.function in _RATES for r in rows[c.number]])
         self._ask_periods([r for c in calls if c.function == "period" for r in rows[c.number]])
-        return {one.number: self._answer(one, asked[one.number], rows[one.number]) for one in calls}
+        return made | {
+            one.number: self._answer(one, asked[one.number], rows[one.number]) for one in calls
+        }
 
     def _ask_ids(self, place: tuple[str, ...], keys: Iterable[str]) -> None:
         known = self._ids.setdefault((place[0], place[1]), {})

@@ -15,6 +15,7 @@ from tieout.rules.column_types import literal, quoted
 from tieout.rules.expression import function_name, short
 from tieout.rules.functions import OWN_BY_NAME
 from tieout.rules.level import DATED, PARENT
+from tieout.rules.python_functions import PythonFunction
 from tieout.rules.value import Refused, Value, raw, to_sql
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ class OwnFunctions:
 
     def __init__(self, binder: _Binder) -> None:
         self.binder = binder
+        self.may_be_none = False  # a Python function of it may return None, on purpose
 
     def bind(self, node: exp.Anonymous) -> Value:
         name = function_name(node)
+        if name not in OWN_BY_NAME:
+            return self._python(node, self.binder.around.functions[name])
         own = OWN_BY_NAME[name]
         arguments = list(node.expressions)
         if not own.least <= len(arguments) <= own.most:
@@ -232,6 +236,37 @@ class OwnFunctions:
             )
         return ".".join([PARENT] * ups + [quoted(name)])
 
+    # --- functions.py ---------------------------------------------------------------------------
+
+    def _python(self, node: exp.Anonymous, function: PythonFunction) -> Value:
+        given = list(node.expressions)
+        if len(given) != len(function.parameters):
+            raise Refused(
+                f"{function.name}() takes {len(function.parameters)} values, not {len(given)}",
+                f"Write {function.usage}.",
+            )
+        if self.binder.variables:
+            raise Refused(
+                f"{function.name}() cannot stand inside [… for …]",
+                "Unfold the list with `each` and write it on a field of the item.",
+            )
+        arguments = []
+        for one, (_, kind) in zip(given, function.parameters, strict=True):
+            value = self.binder.bind(one)
+            sql = value.sql()
+            # Whole numbers can be wider than Arrow's.
+            if value.kind == "integer" and kind.name in ("Decimal", "int"):
+                sql = f"CAST({sql} AS {'BIGINT' if kind.name == 'int' else 'DECIMAL(38,0)'})"
+            arguments.append(self._when_reached(sql))
+        if all(kind.optional for _, kind in function.parameters):
+            arguments.append(self._when_reached("true"))
+        self.may_be_none = self.may_be_none or function.returns.optional
+        value = self._ask(
+            node, "python", (function.name,), arguments, function.returns.kind, function
+        )
+        scale = {"Decimal": EXACT_SCALE, "int": 0}.get(function.returns.name)
+        return value.but(scale=scale)
+
     def _argument(self, node: exp.Expr, kind: str) -> str:
         value = self.binder.bind(node)
         return self._when_reached(f"CAST({value.sql()} AS {kind})")
@@ -249,13 +284,15 @@ class OwnFunctions:
         fixed: tuple[str, ...],
         arguments: list[str],
         kind: str,
+        python: PythonFunction | None = None,
     ) -> Value:
         level = self.binder.level
         earlier = {one.column: one.depth for one in level.calls}
         used = {column.name for sql in arguments for column in raw(sql).find_all(exp.Column)}
         depth = 1 + max((earlier.get(name, 0) for name in used), default=0)
-        shown = short(f"{function}({', '.join(to_sql(one) for one in node.expressions)})")
-        call = level.ask(function, fixed, tuple(arguments), depth, shown)
+        name = python.name if python else function
+        shown = short(f"{name}({', '.join(to_sql(one) for one in node.expressions)})")
+        call = level.ask(function, fixed, tuple(arguments), depth, shown, python)
         self.binder.calls[call.number] = None
         return Value(exp.column(call.column, quoted=True), kind=kind)
 

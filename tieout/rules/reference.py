@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tieout.rules.expression import MOST_CHARACTERS
 from tieout.rules.functions import INSTEAD, OWN, PLAIN
+from tieout.rules.python_functions import MOST_BYTES, MOST_DECIMALS, MOST_DIGITS
 from tieout.rules.runner import MEMORY_LIMIT, MOST_SECONDS
 
 _HEAD = f"""# Expressions
@@ -35,8 +36,37 @@ subqueries, no files, no network, no clock, no chance. One expression is at most
   `ELSE`).
 - **Lookups** (marked below) are asked once per batch; they cannot stand inside `[… for …]`. In a
   branch that is not taken they are not asked.
+- **Python functions** of the landscape's `functions.py` are called by name; see below.
 - **Types** to cast to: DECIMAL(width,scale), BIGINT, VARCHAR, DATE, TIMESTAMP, BOOLEAN.
 """
+
+_PYTHON = f"""## Python functions of a landscape
+
+What no expression can say is written in `functions.py` beside `landscape.yaml`, and called by name
+in mappings, controls and conditions:
+
+```python
+def net_price(price: Decimal, discount: Decimal | None) -> Decimal:
+    return price * (1 - (discount or 0))
+```
+
+- **It is trusted code under approval, not a sandbox.** The landscape's content hash covers it. It
+  must be pure: it may import `decimal`, `datetime`, `re` and the like, and may not reach files, the
+  network, the clock or chance. A function that never ends holds its worker: state the bound of
+  every loop.
+- **Types** are Decimal, str, int, bool and date, each with `| None` if it may be absent. They are
+  judged when the landscape is checked; a result is judged again when it comes back: a float, a
+  datetime for a date, True for an int are errors. A Decimal comes without trailing zeros.
+- **Asked set-wise.** Every distinct tuple of arguments of a batch is given to Python once.
+- **NULL** for a parameter that does not take None gives NULL, and the function is not called. A
+  function that may return None says NULL on purpose; any other NULL from values is an error.
+- **An exception is the error of its row**: it names the function, the line, the arguments and the
+  exception's words. A control whose function fails does not pass.
+- **Bounds of a result**: a text of {MOST_BYTES // 1024} KB; a Decimal of {MOST_DECIMALS} decimals
+  and {MOST_DIGITS - MOST_DECIMALS} digits before the point; an int of 64 bits.
+- It cannot stand inside `[… for …]`: unfold the list with `each`. In a branch that is not taken it
+  is not called. Its name is in small letters and is no word of SQL. A Decimal it returns has no
+  currency: write `money(net_price(price, discount), currency)` to compare it."""
 
 
 def document() -> str:
@@ -45,6 +75,7 @@ def document() -> str:
     for own in OWN:
         says = own.says + (" *Lookup.*" if own.lookup else "")
         lines.append(f"| `{own.usage}` | {says} | `{own.example}` |")
+    lines += ["", _PYTHON]
     lines += ["", "## Functions of SQL", "", "| function | gives |", "|---|---|"]
     plain = {one.name: one.says for one in reversed(PLAIN)}
     lines += [f"| `{name}` | {says} |" for name, says in sorted(plain.items())]

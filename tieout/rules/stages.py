@@ -5,7 +5,7 @@ base rows → arguments of the calls of depth 1 → answers joined → arguments
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -90,7 +90,7 @@ def answered(batch: Batch, level: Level, base: str, label: str) -> str:
 def _distinct(call: Call, sql: str) -> str:
     columns = [quoted(call.argument_column(index)) for index in range(len(call.arguments))]
     shown = ", ".join(f"{column} AS a{index}" for index, column in enumerate(columns))
-    present = " AND ".join(f"{column} IS NOT NULL" for column in columns)
+    present = " AND ".join(f"{columns[index]} IS NOT NULL" for index in call.needed)
     return f"SELECT DISTINCT {shown} FROM ({sql}) WHERE {present}"
 
 
@@ -112,15 +112,40 @@ def _joined(batch: Batch, calls: list[Call], sql: str, label: str) -> str:
                 on += f" AND {arguments[1]} BETWEEN {name}.valid_from AND {name}.valid_to"
         else:
             table = _answer_name(label, one.number)
-            on = " AND ".join(f"{name}.a{i} = {column}" for i, column in enumerate(arguments))
+            on = " AND ".join(
+                f"{name}.a{i} {'=' if i in one.needed else 'IS NOT DISTINCT FROM'} {column}"
+                for i, column in enumerate(arguments)
+            )
+            if one.python is not None:
+                columns.append(f"{name}.error AS {quoted(one.error_column)}")
             if one.function in ("convert", "rate_id"):
                 columns.append(f"{name}.rate AS {quoted(f'#r{one.number}')}")
         joins.append(f"LEFT JOIN {quoted(table)} {name} ON {on}")
     return f"SELECT {', '.join(columns)} FROM ({sql}) s {' '.join(joins)}"
 
 
+def wrong_arguments(runner: Runner, level: Level, chain: str) -> Iterator[tuple[Call, str, str]]:
+    """(call, what is wrong, what to do) for arguments that do not have their parameter's type.
+
+    `chain` is the level's rows with every call answered. Only Python functions are strict.
+    """
+    for call in level.calls:
+        if call.python is None:
+            continue
+        columns = [quoted(call.argument_column(i)) for i in range(len(call.python.parameters))]
+        if not columns:
+            continue
+        found = runner.column_types(f"SELECT {', '.join(columns)} FROM ({chain})")
+        for compiled, (name, kind) in zip(found.values(), call.python.parameters, strict=True):
+            if not kind.takes(compiled):
+                what = f"{call.shown}: its parameter {name} is {kind}, and is given {compiled}"
+                yield call, what, f"Cast it, or change the function: {call.python.usage}."
+
+
 def missing(call: Call) -> str:
     """SQL: this call had its arguments and got no answer."""
+    if call.python is not None:
+        return f"({quoted(call.error_column)} IS NOT NULL)"
     counted = 1 if call.function == "crosswalk" else len(call.arguments)
     present = "".join(
         f" AND {quoted(call.argument_column(index))} IS NOT NULL" for index in range(counted)
