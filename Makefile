@@ -4,8 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-DEMO := .demo/quote_to_cash
 ERP ?= netsuite
+DEMO := .demo/quote_to_cash$(if $(filter-out netsuite,$(ERP)),_$(ERP))
 ALL ?=
 JOBS ?= 2
 
@@ -26,8 +26,8 @@ $(VENV)/.ready: pyproject.toml uv.lock
 demo: $(VENV)/.ready  ## Run quote-to-cash on Northwind; ERP=tryton for a real ERP, ALL=1 for every order
 	@$(BIN)/tieout demo --erp $(ERP) $(if $(ALL),--all)
 
-up: $(VENV)/.ready  ## Open the console on what the demo left (http://127.0.0.1:18180)
-	@test -d $(DEMO) || { echo "Run 'make demo' first: the console shows what it did."; exit 1; }
+up: $(VENV)/.ready  ## Open the console on what the demo left (http://127.0.0.1:18180); ERP=tryton as for the demo
+	@test -d $(DEMO) || { echo "Run 'make demo' first (with the same ERP=…): the console shows what it did."; exit 1; }
 	@$(BIN)/tieout up --landscape $(DEMO)
 
 down: $(VENV)/.ready  ## Stop what 'make up' started
@@ -61,5 +61,5 @@ schemas: $(VENV)/.ready  ## Write the generated reference pages again
 	@$(BIN)/python -m tieout.rules.reference docs/reference/expressions.md
 
 clean:  ## Remove the environment and the demo
-	@test ! -d $(DEMO) || $(BIN)/tieout down --landscape $(DEMO)
+	@for demo in .demo/*/landscape.yaml; do test ! -f $$demo || $(BIN)/tieout down --landscape $$(dirname $$demo); done
 	@rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,8 @@ from tieout.cli.telling import AnswerIsNo, say_json, told
 from tieout.cli.work import print_tie_outs
 from tieout.landscape.examples import example
 
+NORTHWIND = "quote_to_cash"
+FIRST_MONTH = "2020-07"
 DEMO_FOLDER = Path(".demo")
 SEED = 7
 
@@ -51,18 +54,25 @@ def demo(
 
     if erp not in {"netsuite", "tryton"}:
         raise typer.BadParameter("--erp is netsuite or tryton")
-    name = "quote_to_cash" if erp == "netsuite" else "quote_to_cash_tryton"
+    name = NORTHWIND if erp == "netsuite" else f"{NORTHWIND}_{erp}"
     if erp == "tryton" and not (all_orders or month):
-        month = "2020-07"
+        month = FIRST_MONTH
     landscape = fresh_copy(example(name), folder / name, port)
     story = Story(
         landscape,
+        data=example(NORTHWIND) / "data",
         environment="demo",
         month=month,
         seed=seed,
         console=out(as_json),
         print_tie_outs=lambda found: print_tie_outs(out(as_json), found),
-        stage=LocalStage(landscape, "demo", port),
+        stage=LocalStage(
+            landscape,
+            "demo",
+            port,
+            "make up" if erp == "netsuite" else f"make up ERP={erp}",
+            out(as_json).print,
+        ),
     )
     ending = story.tell(fix=fix)
     if as_json:
@@ -85,7 +95,10 @@ def fresh_copy(source: Path, target: Path, port: int) -> Path:
     if port != CONSOLE_PORT:
         for path in (target / "environments").glob("*.yaml"):
             text = path.read_text(encoding="utf-8")
-            for offset in range(3, -1, -1):
-                text = text.replace(f":{CONSOLE_PORT + offset}", f":{port + offset}")
-            path.write_text(text, encoding="utf-8")
+            moved = re.sub(
+                r"(?<=127\.0\.0\.1:)\d+",
+                lambda found: str(int(found[0]) - CONSOLE_PORT + port),
+                text,
+            )
+            path.write_text(moved, encoding="utf-8")
     return target.resolve()

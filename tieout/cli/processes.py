@@ -36,6 +36,7 @@ class Process:
     pid: int
     running: bool
     log: Path
+    stop_seconds: float = STOP_SECONDS
 
 
 class Processes:
@@ -55,8 +56,15 @@ class Processes:
         found = self._read(path) if path.exists() else None
         return found if found is not None and found.running else None
 
-    def start(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Process:
-        """Start `python -m …` in the background, unless it runs already."""
+    def start(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        stop_seconds: float = STOP_SECONDS,
+    ) -> Process:
+        """Start `python -m …` in the background, unless it runs already. `stop_seconds` is how
+        long it may take to end when it is told to."""
         found = self.running(name)
         if found is not None:
             return found
@@ -73,9 +81,16 @@ class Processes:
                 env={**os.environ, **environment},
             )
         (self._run / f"{name}.json").write_text(
-            json.dumps({"pid": child.pid, "marker": arguments[0], "log": str(log)})
+            json.dumps(
+                {
+                    "pid": child.pid,
+                    "marker": arguments[0],
+                    "log": str(log),
+                    "stop_seconds": stop_seconds,
+                }
+            )
         )
-        return Process(name, child.pid, True, log)
+        return Process(name, child.pid, True, log, stop_seconds)
 
     def stop_all(self, but: Set[str] = frozenset()) -> list[str]:
         """Stop every process by pid, the users before what they use; returns their names."""
@@ -95,7 +110,7 @@ class Processes:
 
     def _stop(self, one: Process) -> None:
         os.kill(one.pid, signal.SIGTERM)
-        deadline = clock.monotonic() + STOP_SECONDS
+        deadline = clock.monotonic() + one.stop_seconds
         while _alive(one.pid):
             if clock.monotonic() > deadline:
                 os.kill(one.pid, signal.SIGKILL)
@@ -106,7 +121,11 @@ class Processes:
         told = json.loads(path.read_text())
         pid = int(told["pid"])
         return Process(
-            path.stem, pid, _alive(pid) and _is(pid, str(told["marker"])), Path(told["log"])
+            path.stem,
+            pid,
+            _alive(pid) and _is(pid, str(told["marker"])),
+            Path(told["log"]),
+            float(told.get("stop_seconds", STOP_SECONDS)),
         )
 
 
@@ -118,7 +137,7 @@ def start_emulators(processes: Processes, landscape: Landscape, environment: str
             continue
         address = spec.settings["base_url"].removeprefix("http://")
         if processes.running(f"emulator-{system}") is None:
-            _refuse_taken(address, system)
+            refuse_taken(address, system)
         state = processes.folder / STATE_FOLDER / "emulated"
         state.mkdir(parents=True, exist_ok=True)
         processes.start(
@@ -151,7 +170,7 @@ def emulator_settings(spec: EnvironmentSpec) -> dict[str, str]:
 def start_web(processes: Processes, folder: Path, environment: str, url: str, port: int) -> None:
     """Start the console and the webhook intake."""
     if processes.running("web") is None:
-        _refuse_taken(f"127.0.0.1:{port}", "the console")
+        refuse_taken(f"127.0.0.1:{port}", "the console")
     processes.start(
         "web",
         [
@@ -208,7 +227,7 @@ def log_tail(folder: Path, name: str) -> str:
     return f"its log {log} " + (f"ends with:\n{tail}" if tail else "is empty")
 
 
-def _refuse_taken(address: str, what: str) -> None:
+def refuse_taken(address: str, what: str) -> None:
     host, _, port = address.partition(":")
     with socket.socket() as probe:
         probe.settimeout(1)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ import typer
 from tieout import clock
 from tieout.cli import processes as children
 from tieout.cli.processes import CONSOLE_PORT, Processes
+from tieout.cli.programs import start_programs
 from tieout.cli.shared import (
     STATE_FOLDER,
     ActorOption,
@@ -61,7 +63,7 @@ def up(
     """Start everything: database, emulated systems of the environment, console, worker."""
     found = landscape_folder(folder)
     before = {one.name for one in Processes(found).all() if one.running}
-    names = bring_up(found, environment, port)
+    names = bring_up(found, environment, port, say=out(as_json).print)
     said = "Running already" if set(names) <= before else "Running"
     out(as_json).print(f"{said}: {', '.join(names)}")
     out(as_json).print(f"Console: http://127.0.0.1:{port}")
@@ -70,8 +72,16 @@ def up(
         say_json({"running": names, "console": f"http://127.0.0.1:{port}"})
 
 
-def bring_up(folder: Path, environment: str, port: int, *, with_worker: bool = True) -> list[str]:
-    """Start the processes of a landscape. Raises BadLandscape, DatabaseUnfit, NotAvailable."""
+def bring_up(
+    folder: Path,
+    environment: str,
+    port: int,
+    *,
+    with_worker: bool = True,
+    say: Callable[[str], None] = lambda words: None,
+) -> list[str]:
+    """Start the processes of a landscape; `say` hears what takes long. Raises BadLandscape,
+    DatabaseUnfit, NotAvailable."""
     landscape, _ = load_checked(folder)
     if environment not in landscape.environments:
         raise typer.BadParameter(f"{folder} has no environment '{environment}'")
@@ -88,6 +98,7 @@ def bring_up(folder: Path, environment: str, port: int, *, with_worker: bool = T
         ):
             audit.action(connection, operating_user(), "up", {"environment": environment})
         children.start_emulators(running, landscape, environment)
+        start_programs(running, landscape, environment, say)
         children.start_web(running, folder, environment, url, port)
         if with_worker:
             children.start_worker(running, folder, environment, url)

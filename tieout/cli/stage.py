@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tieout import clock
@@ -14,20 +15,28 @@ from tieout.engine.context import Context
 from tieout.engine.opening import renew
 
 RENEW_SECONDS = 20.0
-ERP = "netsuite"
+EMULATED_ERP = "netsuite"
 
 
 class LocalStage:
     """See `tieout.rehearsal.northwind.staging.Stage`."""
 
-    def __init__(self, folder: Path, environment: str, port: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environment: str,
+        port: int,
+        console_command: str,
+        say: Callable[[str], None],
+    ) -> None:
         self._folder = folder
         self._environment = environment
         self._port = port
-        self.console_command = "make up"
+        self._say = say
+        self.console_command = console_command
 
     def open(self) -> str:
-        bring_up(self._folder, self._environment, self._port, with_worker=False)
+        bring_up(self._folder, self._environment, self._port, with_worker=False, say=self._say)
         return database_url(self._folder)
 
     def start_worker(self) -> None:
@@ -39,7 +48,7 @@ class LocalStage:
         fail_if_ended(Processes(self._folder), "worker")
 
     def erp_url(self, context: Context) -> str:
-        spec = context.landscape.environments[self._environment].get(ERP)
+        spec = context.landscape.environments[self._environment].get(EMULATED_ERP)
         return spec.settings["base_url"] if spec is not None and spec.emulate else ""
 
     def quiet_seconds(self, context: Context) -> float:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -72,12 +72,13 @@ class TrytonUnfit(Exception):
     """Tryton could not be installed, initialised or started. Says why, and what to do."""
 
 
-def ensure_installed(home: Path) -> Path:
+def ensure_installed(home: Path, say: Callable[[str], None] = lambda words: None) -> Path:
     """The `bin` folder of Tryton's own environment, made when it is missing or other pins apply."""
     environment = home / "venv"
     marker = environment / "pins"
     wanted = "\n".join(PINS)
     if not (marker.exists() and marker.read_text() == wanted):
+        say("installing Tryton in an environment of its own, once")
         home.mkdir(parents=True, exist_ok=True)
         _run([sys.executable, "-m", "venv", "--clear", str(environment)], INSTALL_SECONDS)
         requirements = environment / "requirements.txt"

@@ -62,8 +62,7 @@ def tryton_server(
     """
     home = folder / "tryton"
     home.mkdir(parents=True, exist_ok=True)
-    say("installing Tryton in an environment of its own")
-    binaries = tryton_home.ensure_installed(home)
+    binaries = tryton_home.ensure_installed(home, say)
     password = tryton_home.password(home)
     with tryton_home.cluster(home) as postgres:
         template = _template(home, binaries, postgres, password, say)
@@ -74,6 +73,7 @@ def tryton_server(
             tryton_home.create_database(postgres, name, template)
         chosen = port or tryton_home.free_port()
         configuration = tryton_home.write_configuration(home, postgres, chosen)
+        say("starting the server")
         try:
             with tryton_home.server(binaries, configuration, name, chosen) as address:
                 ids = tryton_books.ids(address, name, password)
@@ -104,11 +104,11 @@ def _template(
     try:
         tryton_home.drop_database(postgres, building)
         if empty not in there:
-            say("initialising Tryton's database")
+            say("initialising Tryton's database, once")
             tryton_home.create_database(postgres, building)
             tryton_home.initialise(binaries, configuration, building, password)
             tryton_home.rename_database(postgres, building, empty)
-        say("setting up companies, currencies, charts of accounts and periods")
+        say("setting up companies, currencies, charts of accounts and periods, once")
         tryton_home.create_database(postgres, building, empty)
         with tryton_home.server(binaries, configuration, building, chosen) as address:
             at = tryton_books.session(address, building, "admin", password)

@@ -71,7 +71,10 @@ class Context:
         """The open line to a system, opened on first use. Raises SettingMissing, SecretMissing."""
         if system not in self._sessions:
             spec = self.environment_of(system)
-            secrets = {name: resolve(name, ref) for name, ref in spec.secrets.items()}
+            secrets = {
+                name: resolve(name, reference, self.landscape.folder)
+                for name, reference in spec.secrets.items()
+            }
             self._sessions[system] = open_session(
                 system,
                 self.connector(system),

@@ -77,8 +77,15 @@ def load_environment(
 
 def _system_environment(table: Table, what: str, problems: list[Problem]) -> EnvironmentSpec:
     known = ("settings", "secrets", "addresses", "most_in_flight", "timeout", "poll", "fence")
-    form = Form(table, what, (*known, "emulate", "emulator"), problems)
+    form = Form(table, what, (*known, "emulate", "emulator", "start"), problems)
     emulate = form.text("emulate", "")
+    start = form.text_table("start")
+    if form.has("start") and (emulate or "program" not in start):
+        form.complain(
+            form.place_of("start"),
+            f"{what} says both emulate and start" if emulate else f"start of {what} has no program",
+            "Keep one of the two" if emulate else "Write start: {program: NAME, …}",
+        )
     settings = form.text_table("settings")
     addresses = form.texts("addresses") or tuple(
         value for value in settings.values() if value.startswith(("http://", "https://"))
@@ -101,6 +108,7 @@ def _system_environment(table: Table, what: str, problems: list[Problem]) -> Env
         fence_seconds=form.seconds("fence"),
         emulate=emulate,
         emulator=form.text_table("emulator"),
+        start=start,
         place=form.place,
     )
 

@@ -24,7 +24,9 @@ class EnvironmentSpec:
 
     `secrets` maps secret names to references: `env:NAME`, `file:PATH` or, for emulated systems
     only, `literal:…`. `emulate` is the name of the emulator to start ("" = a real system), and
-    `emulator` holds the twin's own options.
+    `emulator` holds the twin's own options. `start` is for a real system that is started beside us
+    on this machine: its `program`, and that program's own options; empty for one that runs by
+    itself.
     """
 
     settings: Mapping[str, str]
@@ -36,6 +38,7 @@ class EnvironmentSpec:
     fence_seconds: float | None = None  # a longer fence; emulated systems may shorten it too
     emulate: str = ""
     emulator: Mapping[str, str] = field(default_factory=dict)  # the twin's own options
+    start: Mapping[str, str] = field(default_factory=dict)
     place: Place = field(default_factory=lambda: Place("", 0))
 
 

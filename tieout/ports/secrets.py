@@ -1,6 +1,7 @@
 """Secret references: an environment file names where a secret is, never what it is.
 
-`env:NAME` reads an environment variable, `file:PATH` a file (one trailing newline is dropped);
+`env:NAME` reads an environment variable, `file:PATH` a file (one trailing newline is dropped; a
+relative path starts at the landscape's folder);
 `literal:TEXT` is for emulated systems only, which `check` enforces.
 """
 
@@ -14,8 +15,8 @@ class SecretMissing(Exception):
     """A secret could not be read. Names the reference, never a value."""
 
 
-def resolve(name: str, reference: str) -> str:
-    """The secret behind a reference. Raises SecretMissing."""
+def resolve(name: str, reference: str, folder: Path = Path()) -> str:
+    """The secret behind a reference of the landscape in `folder`. Raises SecretMissing."""
     scheme, _, rest = reference.partition(":")
     if scheme == "literal":
         return rest
@@ -26,7 +27,7 @@ def resolve(name: str, reference: str) -> str:
         return value
     if scheme == "file":
         try:
-            return Path(rest).expanduser().read_text(encoding="utf-8").removesuffix("\n")
+            return (folder / Path(rest).expanduser()).read_text(encoding="utf-8").removesuffix("\n")
         except OSError as error:
             raise SecretMissing(f"secret '{name}': cannot read {rest}: {error.strerror}") from None
     raise SecretMissing(

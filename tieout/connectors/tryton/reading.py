@@ -17,6 +17,7 @@ from decimal import Decimal
 from tieout.connectors.tryton import wire
 from tieout.connectors.tryton.errors import ERRORS
 from tieout.connectors.tryton.references import value_at
+from tieout.connectors.tryton.sales import status_of
 from tieout.finance.outcome import Detail, Drift
 from tieout.ports.connector import Item, Page
 from tieout.ports.errors import VendorFault
@@ -36,6 +37,7 @@ class Reading:
     fields: Mapping[str, str]  # payload field -> path in Tryton
     where: tuple[wire.Clause, ...] = ()
     reverses: bool = False  # says of a credit note which invoice it cancelled
+    status: bool = False  # says what is left of an order
 
 
 READINGS: Mapping[str, Reading] = {
@@ -54,6 +56,7 @@ READINGS: Mapping[str, Reading] = {
             "sale_date": "sale_date",
             "total_amount": "total_amount",
         },
+        status=True,
     ),
     "invoice": Reading(
         "account.invoice",
@@ -122,7 +125,8 @@ def fetch(at: Session, stream: str, keys: Sequence[str]) -> list[Item]:
 
 
 def _paths(reading: Reading) -> list[str]:
-    return [*reading.fields.values(), *LISTS]
+    more = ("invoices", "invoices.state") if reading.status else ()
+    return [*reading.fields.values(), *more, *LISTS]
 
 
 def _items(at: Session, reading: Reading, rows: Sequence[wire.Row]) -> list[Item]:
@@ -137,6 +141,8 @@ def _item(reading: Reading, row: wire.Row, reverses: object) -> Item:
         payload[name] = plain(value_at(row, path))
     if reading.reverses:
         payload["reverses"] = reverses
+    if reading.status:
+        payload["status"] = status_of(row)
     payload["modified"] = modified + "Z"
     return Item(str(row["id"]), modified + "Z", json.dumps(payload, ensure_ascii=False))
 

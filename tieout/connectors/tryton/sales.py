@@ -303,6 +303,14 @@ def is_void(row: wire.Row) -> bool:
     )
 
 
+def status_of(row: wire.Row) -> str:
+    """What an order comes to. Tryton never cancels an order that it has processed: once every
+    invoice of it is cancelled nothing of it is left, and that is what counts."""
+    if is_void(row):
+        return "Cancelled"
+    return "Confirmed" if text(row, "state") in {"processing", "done"} else "Open"
+
+
 def find(at: Session, writes: Sequence[Write]) -> dict[str, Found | None]:
     """By write key, the order as Tryton shows it. A draft is not yet the effect of a create: a
     repeat carries on with it. Raises VendorFault, NoAnswer."""

@@ -43,6 +43,7 @@ SALE = Stream(
         Field("number", title="Order number"),
         Field("reference", title="Our reference"),
         Field("state", title="State"),
+        Field("status", title="Open, Confirmed, or Cancelled with every invoice of it"),
         Field("invoice_state", title="Invoice state"),
         Field("company", title="Company"),
         Field("currency", title="Currency"),

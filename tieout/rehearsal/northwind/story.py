@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tieout import clock
 from tieout.engine.context import Context
-from tieout.engine.doubles import doubles
+from tieout.engine.doubles import Holdings, doubles, holdings
 from tieout.engine.opening import open_context
 from tieout.engine.reconcile import TieOut, reconcile
 from tieout.engine.replay import NothingToReplay, replay
@@ -30,7 +30,8 @@ from tieout.store.cases import Case
 
 OPERATOR = "omar"
 CONTROLLER = "elena"
-REST_SECONDS = 240.0
+STILL_SECONDS = 240.0  # no proof and no ended run for so long: something is stuck
+REST_SECONDS = 4 * 3600.0
 LOOK_SECONDS = 0.2
 
 
@@ -66,6 +67,7 @@ class Story:
         self,
         folder: Path,
         *,
+        data: Path,
         environment: str,
         month: str,
         seed: int,
@@ -74,12 +76,14 @@ class Story:
         stage: Stage,
     ) -> None:
         self._folder = folder
+        self._data = data
         self._environment = environment
         self._month = month
         self._seed = seed
         self._console = console
         self._print = print_tie_outs
         self._stage = stage
+        self._before: Holdings = {}  # what the targets held before the first sale
 
     def tell(self, *, fix: bool) -> Ending:
         """Run it all; whatever happens, nothing is left running."""
@@ -93,8 +97,9 @@ class Story:
             self._stage.close()
 
     def _play(self, context: Context, stage: Stage, fix: bool, started_at: float) -> Ending:
-        northwind = northwind_deals.read(self._folder / "data", month=self._month)
+        northwind = northwind_deals.read(self._data, month=self._month)
         incidents = troubles.choose(northwind, self._seed)
+        self._before = holdings(context)
         crm = self._sign_in(context)
         deals = self._sell(crm, northwind, incidents)
         erp = stage.erp_url(context)
@@ -149,16 +154,19 @@ class Story:
 
     def _until_rest(self, context: Context, act: str) -> None:
         """Watch the worker until nothing moves; two quiet looks, so that a late webhook counts."""
-        deadline = clock.monotonic() + REST_SECONDS
+        started = moved = clock.monotonic()
+        last = (0, 0)
         quiet_since: float | None = None
         with self._bars() as bars:
             tasks = {
                 name: bars.add_task(name, total=None)
                 for name in ("arrivals", "proofs in targets", "orders complete")
             }
-            while clock.monotonic() < deadline:
+            while clock.monotonic() < min(started + REST_SECONDS, moved + STILL_SECONDS):
                 self._stage.look()
                 now = self._count(context)
+                if (now.proofs, now.runs_ended) != last:
+                    last, moved = (now.proofs, now.runs_ended), clock.monotonic()
                 bars.update(
                     tasks["arrivals"],
                     completed=now.arrivals - now.arrivals_new,
@@ -177,7 +185,10 @@ class Story:
                 elif clock.monotonic() - quiet_since >= self._stage.quiet_seconds(context):
                     return
                 clock.sleep(LOOK_SECONDS)
-        raise TimeoutError(f"{act}: the demo did not come to rest within {REST_SECONDS:.0f} s")
+        raise TimeoutError(
+            f"{act}: the demo did not come to rest; nothing moved for {STILL_SECONDS:.0f} s, or it "
+            f"took longer than {REST_SECONDS:.0f} s"
+        )
 
     def _tie_out(self, context: Context) -> list[TieOut]:
         found: list[TieOut] = []
@@ -240,7 +251,7 @@ class Story:
             records=now.records,
             dispatches=now.dispatches,
             proofs=now.proofs,
-            duplicates=sum(len(ids) for ids in doubles(context).values()),
+            duplicates=sum(len(ids) for ids in doubles(context, self._before).values()),
             cases=dict(sorted(Counter(case.reason for case in open_cases).items())),
             tie_outs=[tie_out_json(one) for one in tie_outs],
             repeats=now.repeats,
