@@ -241,7 +241,7 @@ class House:
     seller: Seller
     landscape: Landscape
     compiled: Compiled
-    _ears: list[Any] = field(default_factory=list)
+    _ears: dict[Any, Any] = field(default_factory=dict)
     _contexts: list[Context] = field(default_factory=list)
 
     @property
@@ -268,7 +268,7 @@ class House:
         """Keep the context's life lock on a connection of its own, and take what is free."""
         ears = self.database.listening("tieout_work")
         connection = ears.__enter__()
-        self._ears.append(ears)
+        self._ears[context.holder] = ears
         leases.live(connection, context.holder)
         self.renew(context)
         return connection
@@ -277,8 +277,12 @@ class House:
         with self.database.transaction() as connection:
             context.leases = leases.take(connection, lease_names(context), context.holder)
 
+    def close_life(self, context: Context) -> None:
+        """Cut the connection that says the context's process lives."""
+        self._ears.pop(context.holder).__exit__(None, None, None)
+
     def close(self) -> None:
-        for ears in self._ears:
+        for ears in self._ears.values():
             ears.__exit__(None, None, None)
 
     # --- turning it ---

@@ -306,7 +306,7 @@ def test_already_there_but_not_to_be_found_becomes_a_case(home: House) -> None:
         "POST",
         times=10**6,
         status=400,
-        body=b'{"o:errorDetails": [{"o:errorCode": "DUP_RCRD", "detail": "exists"}]}',
+        body=b'{"o:errorDetails": [{"o:errorCode": "DUP_RCRD", "detail": "external id exists"}]}',
     )
     order(home)
     home.run()
