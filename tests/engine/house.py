@@ -280,6 +280,15 @@ class House:
     def close_life(self, context: Context) -> None:
         """Cut the connection that says the context's process lives."""
         self._ears.pop(context.holder).__exit__(None, None, None)
+        for _ in range(500):  # the server notices within moments; at most ten seconds
+            alive = (
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 "
+                "AND ((classid::bigint << 32) | objid::bigint) = %s"
+            )
+            if not self.one(alive, leases.life_key(context.holder)):
+                return
+            self.rows("SELECT pg_sleep(0.02)")
+        raise AssertionError("the server still thinks that this process lives")
 
     def close(self) -> None:
         for ears in self._ears.values():
