@@ -12,11 +12,12 @@ import typer
 
 from tieout.cli.processes import CONSOLE_PORT
 from tieout.cli.running import bring_down
-from tieout.cli.shared import JsonOption, out
+from tieout.cli.shared import STATE_FOLDER, JsonOption, out
 from tieout.cli.stage import LocalStage
 from tieout.cli.telling import AnswerIsNo, say_json, told
 from tieout.cli.work import print_tie_outs
 from tieout.landscape.examples import example
+from tieout.store import embedded
 
 NORTHWIND = "quote_to_cash"
 FIRST_MONTH = "2020-07"
@@ -90,6 +91,8 @@ def fresh_copy(source: Path, target: Path, port: int) -> Path:
         if not (target / "landscape.yaml").is_file():
             raise typer.BadParameter(f"{target} exists and is no landscape; name another --folder")
         bring_down(target)
+        if (target / STATE_FOLDER).exists():
+            embedded.erase(target / STATE_FOLDER)
         shutil.rmtree(target)
     shutil.copytree(source, target, ignore=shutil.ignore_patterns(".tieout", "__pycache__"))
     if port != CONSOLE_PORT:

@@ -32,8 +32,9 @@ from tieout.cli.shared import (
 )
 from tieout.cli.telling import AnswerIsNo, NotAvailable, say_json, told, undisturbed
 from tieout.cli.watching import RestAwaiter
+from tieout.engine import trouble
 from tieout.engine.context import Context
-from tieout.engine.opening import load_checked, open_context, renew
+from tieout.engine.opening import UnknownEnvironment, load_checked, open_context, renew
 from tieout.engine.rest import progress
 from tieout.engine.worker import Tick, Worker
 from tieout.ports.registry import connector as connector_named
@@ -84,7 +85,10 @@ def bring_up(
     DatabaseUnfit, NotAvailable."""
     landscape, _ = load_checked(folder)
     if environment not in landscape.environments:
-        raise typer.BadParameter(f"{folder} has no environment '{environment}'")
+        known = ", ".join(sorted(landscape.environments)) or "none"
+        raise UnknownEnvironment(
+            f"the landscape '{landscape.name}' has no environment '{environment}'; it has: {known}"
+        )
     _refuse_full_disk(folder)
     running = Processes(folder)
     before = {one.name for one in running.all() if one.running}
@@ -156,18 +160,26 @@ def sync(
         context.actor = who.name
         with context.database.transaction() as connection:
             audit.action(connection, who.name, "sync", {"environment": environment})
+            trouble.ask_again(connection)
         awaiter = RestAwaiter(context, wait)
         rested = awaiter.work_until_rest(poll_first=True)
         with context.database.transaction() as connection:
             end = progress(connection)
+            troubled = trouble.not_working(connection)
     out(as_json).print(
         f"{end.arrivals} arrivals, {end.records} record versions, {end.proofs} proofs, "
         f"{end.cases_open} open case(s)."
     )
     if as_json:
-        say_json({**asdict(end), "at_rest": rested})
-    if not rested:
-        raise AnswerIsNo(f"not at rest after {wait:.0f} s; `tieout cases` and the log say why.")
+        say_json({**asdict(end), "at_rest": rested, "troubled_systems": troubled})
+    if not rested or troubled:
+        left = end.dispatches_open + end.arrivals_new + end.runs_moving
+        raise AnswerIsNo(
+            "\n".join(troubled)
+            + f"\nnot finished after {wait:.0f} s: {left} piece(s) of work wait and are kept. "
+            "`tieout doctor` looks at every system, `tieout cases` says who must act; "
+            "then `tieout sync` again goes on."
+        )
 
 
 def doctor(

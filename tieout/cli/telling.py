@@ -18,7 +18,7 @@ from types import FrameType
 from typing import ParamSpec
 
 import typer
-from psycopg import InterfaceError, OperationalError
+from psycopg import InterfaceError, InternalError, OperationalError
 from rich.console import Console
 
 from tieout.engine.opening import UnknownEnvironment
@@ -79,6 +79,7 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
             EmbeddedPostgresError,
             OperationalError,
             InterfaceError,
+            InternalError,  # a file that cannot grow, for one
             NoAnswer,
             VendorFault,
             SignInFailed,
@@ -112,7 +113,7 @@ def told(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
             raise typer.Exit(LANDSCAPE) from None
         except _EXPECTED as trouble:
             words = str(trouble).strip()
-            if isinstance(trouble, OperationalError | InterfaceError):
+            if isinstance(trouble, OperationalError | InterfaceError | InternalError):
                 words += DATABASE_WENT
             if words:
                 errors.print(words, markup=False, soft_wrap=True)

@@ -79,6 +79,22 @@ def paused(connection: Connection, system: str) -> Pause | None:
     return Pause(str(row[0]), row[1]) if row else None
 
 
+def not_working(connection: Connection) -> list[str]:
+    """What a person must know of systems that cannot be worked with now: `netsuite is down: …`."""
+    rows = connection.execute(
+        "SELECT system, state, words FROM system_states WHERE state <> 'open' ORDER BY system"
+    ).fetchall()
+    return [f"{system} is {state}: {words}" for system, state, words in rows]
+
+
+def ask_again(connection: Connection) -> None:
+    """A person wants work now: end the pauses of systems that were down or refused us. What a
+    system told us to wait (Retry-After) stays."""
+    connection.execute(
+        "UPDATE system_states SET until = %s WHERE state IN ('down', 'denied')", (clock.now(),)
+    )
+
+
 def note(
     connection: Connection, system: str, outcome: Outcome, owner: str, doing: str
 ) -> dt.datetime:

@@ -10,12 +10,15 @@ folder or package that this user cannot reach moves to the system's state folder
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,31 +60,14 @@ def start(folder: Path, *, tcp_port: int | None = None) -> Embedded:
     kept in the data folder. Raises EmbeddedPostgresError.
     """
     data = _data_folder(folder)
-    found = running(folder)
-    if found is not None:
-        return found
-    binaries = _binaries()
-    if not (data / "PG_VERSION").exists():
-        _initialise(data, binaries)
-    socket = _socket_folder(data)
-    options = [f"-k {socket}", f"-c port={tcp_port or 5432}"]
-    options.append("-c listen_addresses=127.0.0.1" if tcp_port else "-c listen_addresses=''")
-    _run(
-        [
-            binaries / "pg_ctl",
-            "-D",
-            data,
-            "-w",
-            "-t",
-            str(START_SECONDS),
-            "-l",
-            data / "server.log",
-            "-o",
-            " ".join(options),
-            "start",
-        ],
-        data,
-    )
+    with _one_at_a_time(data):
+        found = running(folder) or _await_others(folder, data)
+        if found is not None:
+            return found
+        binaries = _binaries()
+        if not (data / "PG_VERSION").exists():
+            _initialise(data, binaries)
+        _launch(data, binaries, tcp_port)
     started = running(folder)
     if started is None:
         raise EmbeddedPostgresError(
@@ -90,15 +76,32 @@ def start(folder: Path, *, tcp_port: int | None = None) -> Embedded:
     return started
 
 
+def _launch(data: Path, binaries: Path, tcp_port: int | None) -> None:
+    socket = _socket_folder(data)
+    options = [f"-k {socket}", f"-c port={tcp_port or 5432}"]
+    options.append("-c listen_addresses=127.0.0.1" if tcp_port else "-c listen_addresses=''")
+    pg_ctl: list[object] = [binaries / "pg_ctl", "-D", data, "-w", "-t", START_SECONDS]
+    _run([*pg_ctl, "-l", data / "server.log", "-o", " ".join(options), "start"], data)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(data: Path) -> Iterator[None]:
+    """Two commands that start the same server at once: the second waits, then finds it running."""
+    data.parent.mkdir(parents=True, exist_ok=True)
+    with (data.parent / f"{data.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def running(folder: Path) -> Embedded | None:
     """The server of this folder if it runs now, else None."""
     data = _data_folder(folder)
     pid_file = data / "postmaster.pid"
     try:
         lines = pid_file.read_text().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    if len(lines) < 8 or lines[7].strip() != "ready" or not _alive(int(lines[0])):
+    if len(lines) < 8 or lines[7].strip() != "ready" or not _serves(int(lines[0]), data):
         return None
     listens = lines[5].strip() not in {"", "''"}
     port = int(lines[3]) if listens else None
@@ -125,8 +128,63 @@ def stop(folder: Path) -> bool:
     return True
 
 
+def _await_others(folder: Path, data: Path) -> Embedded | None:
+    """Let a server that is starting get ready, and the children of a killed one go.
+
+    Afterwards a pid file is a leftover: its pid is a zombie that its parent has not waited for
+    (in a container often for long), or belongs to another program. PostgreSQL takes both for a
+    running server and would refuse to start, so the file is removed, and the socket's lock with
+    it: safe only because nobody works in the data folder any more.
+    """
+    pid_file = data / "postmaster.pid"
+    deadline = clock.monotonic() + START_SECONDS
+    while pid_file.exists() and _worked_in(data):
+        found = running(folder)
+        if found is not None:
+            return found
+        if clock.monotonic() > deadline:
+            raise EmbeddedPostgresError(
+                f"processes {_worked_in(data)} still work in {data}, but no server answers there; "
+                f"stop them, or read {data / 'server.log'}"
+            )
+        clock.sleep(0.05)
+    if data.is_dir() and Path("/proc/self/cwd").exists():
+        for leftover in (pid_file, *_socket_folder(data).glob(".s.PGSQL.*")):
+            leftover.unlink(missing_ok=True)
+    return None
+
+
+def _worked_in(data: Path) -> list[int]:
+    """The pids of processes whose working folder this is: all of a PostgreSQL server's are."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if folder.readlink() == data:
+                found.append(int(folder.parent.name))
+        except OSError:  # gone meanwhile, a zombie, or another user's: none of them is our server
+            continue
+    return found
+
+
+def erase(folder: Path) -> None:
+    """Stop the server of this folder and remove its data for good, wherever it is kept.
+
+    Under root the data may lie outside `folder`: removing that alone would leave it behind, and a
+    new landscape in the same place would find the old one's records.
+    """
+    stop(folder)
+    data = _data_folder(folder)
+    shutil.rmtree(data, ignore_errors=True)
+    (data.parent / f"{data.name}.lock").unlink(missing_ok=True)
+
+
 def _initialise(data: Path, binaries: Path) -> None:
-    data.mkdir(parents=True, exist_ok=True)
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise EmbeddedPostgresError(
+            f"{data} is not a folder, so the database cannot live there; move it away"
+        ) from error
     data.chmod(0o700)
     service = _service_user()
     if service is not None:
@@ -255,6 +313,27 @@ def _socket_folder(data: Path) -> Path:
 
 def _short_hash(path: Path) -> str:
     return hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]
+
+
+def _serves(pid: int, data: Path) -> bool:
+    """Whether this pid is a server on this folder. A pid file outlives a crash, and after a restart
+    of the machine its number belongs to somebody else, who must be neither trusted nor stopped."""
+    if not _alive(pid):
+        return False
+    if Path("/proc/self/cmdline").exists():
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+    else:
+        command = subprocess.run(
+            ["ps", "-ww", "-p", str(pid), "-o", "command="],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=START_SECONDS,
+        ).stdout
+    return "postgres" in command and str(data) in command
 
 
 def _alive(pid: int) -> bool:
