@@ -101,7 +101,7 @@ class Tryton:
     # --- writing ----------------------------------------------------------------------------
 
     def write(self, at: Session, stream: str, writes: Sequence[Write]) -> Sequence[Outcome]:
-        """Look first, then the calls that are still needed, one write a call."""
+        """Look first, then the calls that are still needed (see `chains`)."""
         try:
             plans = self._plans(at, stream, writes)
         except (VendorFault, NoAnswer) as error:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from tieout.connectors.tryton import wire
 from tieout.connectors.tryton.chains import (
+    Bundle,
     Chain,
     OddAnswer,
     Planned,
@@ -137,21 +138,26 @@ def plan(at: Session, write: Write, there: Mapping[str, wire.Row]) -> Planned:
 
 
 def _post(at: Session, write: Write, row: wire.Row) -> Chain:
-    identity = int(text(row, "id"))
-    context = {"company": number_of("company", row["company"])}
+    company = number_of("company", row["company"])
     values = {
         "reference": write.reference,
         "invoice_date": date_of("invoice_date", write.document.get("invoice_date")),
         "accounting_date": date_of("accounting_date", accounting_date(write.document)),
     }
 
-    def date(chain: Chain) -> Request:
-        return wire.call(at, "model.account.invoice.write", [identity], values, context=context)
+    def date(chains: Sequence[Chain]) -> Request:
+        pairs = [part for one in chains for part in ([int(one.target_id)], one.remembered["dates"])]
+        return wire.call(at, "model.account.invoice.write", *pairs, context={"company": company})
 
-    def post(chain: Chain) -> Request:
-        return wire.call(at, "model.account.invoice.post", [identity], context=context)
+    def post(chains: Sequence[Chain]) -> Request:
+        ids = [int(one.target_id) for one in chains]
+        return wire.call(at, "model.account.invoice.post", ids, context={"company": company})
 
-    return Chain(write, [Step(date), Step(post)], str(identity))
+    steps = [
+        Step(lambda chain: date([chain]), bundle=Bundle(f"date {company}", date)),
+        Step(lambda chain: post([chain]), bundle=Bundle(f"post {company}", post)),
+    ]
+    return Chain(write, steps, text(row, "id"), {"dates": values})
 
 
 def _void(at: Session, write: Write, row: wire.Row | None) -> Planned:

@@ -12,7 +12,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from tieout.connectors.tryton import wire
-from tieout.connectors.tryton.chains import Chain, Planned, Step, first_id, rejected, text, wizard
+from tieout.connectors.tryton.chains import (
+    Bundle,
+    Chain,
+    Planned,
+    Step,
+    each_id,
+    first_id,
+    rejected,
+    text,
+    wizard,
+)
 from tieout.connectors.tryton.errors import ERRORS
 from tieout.connectors.tryton.references import NotFound, References, number_of, value_at
 from tieout.finance.outcome import AlreadyThere, Detail, Found
@@ -179,15 +189,11 @@ def addresses_of(at: Session, references: References, writes: Sequence[Write]) -
 def button(at: Session, name: str, company: int) -> Step:
     """One press of a button on the chain's sale."""
 
-    def press(chain: Chain) -> Request:
-        return wire.call(
-            at,
-            f"model.sale.sale.{name}",
-            [int(chain.target_id)],
-            context={"company": company},
-        )
+    def press_all(chains: Sequence[Chain]) -> Request:
+        ids = [int(chain.target_id) for chain in chains]
+        return wire.call(at, f"model.sale.sale.{name}", ids, context={"company": company})
 
-    return Step(press)
+    return Step(lambda chain: press_all([chain]), bundle=Bundle(f"{name} {company}", press_all))
 
 
 def plan(
@@ -220,10 +226,13 @@ def plan(
     onward = [button(at, name, company) for name in ("quote", "confirm", "process")]
     if row is None:
 
-        def create(chain: Chain) -> Request:
-            return wire.call(at, "model.sale.sale.create", [draft], context={"company": company})
+        def create(chains: Sequence[Chain]) -> Request:
+            drafts = [chain.remembered["draft"] for chain in chains]
+            return wire.call(at, "model.sale.sale.create", drafts, context={"company": company})
 
-        return Chain(write, [Step(create, first_id), *onward])
+        bundle = Bundle(f"create {company}", create, each_id)
+        first = Step(lambda chain: create([chain]), first_id, bundle)
+        return Chain(write, [first, *onward], remembered={"draft": draft})
     if state == "confirmed":
         return Chain(write, onward[-1:], text(row, "id"))
     return Chain(write, [*_redraft(at, row, draft, company), *onward], text(row, "id"))
