@@ -17,6 +17,7 @@ from decimal import Decimal
 from tieout import clock
 from tieout.engine.compiled import field_types
 from tieout.engine.context import Context
+from tieout.finance.decimals import canonical_decimal
 from tieout.landscape.schema import ReconciliationSpec, SideSpec
 from tieout.ports.connector import Reads
 from tieout.rules.matching import ZERO, Break, Comparison, Side, Stake, compare
@@ -214,8 +215,11 @@ def _groups(spec: ReconciliationSpec, left: Side, right: Side) -> tuple[Mapping[
             dict(zip(spec.by, group, strict=True))
             | {
                 "counts": {left.name: count, right.name: other_count},
-                "sums": {left.name: str(total), right.name: str(other_total)},
-                "difference": str(total - other_total),
+                "sums": {
+                    left.name: canonical_decimal(total, 2),
+                    right.name: canonical_decimal(other_total, 2),
+                },
+                "difference": canonical_decimal(total - other_total, 2),
             }
         )
     return tuple(made)
@@ -226,7 +230,9 @@ def _side_json(side: SideSummary) -> dict[str, object]:
         "name": side.name,
         "count": side.count,
         "read_at": side.read_at.isoformat(),
-        "sum_by_currency": {currency: str(amount) for currency, amount in side.sums.items()},
+        "sum_by_currency": {
+            currency: canonical_decimal(amount, 2) for currency, amount in side.sums.items()
+        },
     }
 
 
@@ -237,7 +243,9 @@ def _store(context: Context, connection: Connection, spec: ReconciliationSpec, o
             "groups": one.groups,
             "by": spec.by,
             "tolerance": {"each": spec.tolerance_each, "total": spec.tolerance_total},
-            "differences": {currency: str(gap) for currency, gap in one.differences.items()},
+            "differences": {
+                currency: canonical_decimal(gap, 2) for currency, gap in one.differences.items()
+            },
             "unexplained": one.comparison.unexplained,
         },
         sort_keys=True,

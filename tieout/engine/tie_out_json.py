@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tieout.engine.reconcile import TieOut
+from tieout.finance.decimals import canonical_decimal
 
 
 def tie_out_json(one: TieOut) -> dict[str, object]:
@@ -12,7 +13,9 @@ def tie_out_json(one: TieOut) -> dict[str, object]:
         "name": one.name,
         "sides": [one.left.name, one.right.name],
         "agrees": one.agrees,
-        "difference": str(one.comparison.difference),
-        "differences": {currency: str(gap) for currency, gap in one.differences.items()},
+        "difference": canonical_decimal(one.comparison.difference, 2),
+        "differences": {
+            currency: canonical_decimal(gap, 2) for currency, gap in one.differences.items()
+        },
         "explained": one.explained,
     }
