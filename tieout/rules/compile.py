@@ -16,7 +16,6 @@ from tieout.rules.column_types import type_of_compiled, why_it_does_not_fit
 from tieout.rules.crosswalk import crosswalk_problems
 from tieout.rules.expression import BadExpression, parse, short
 from tieout.rules.level import Level, case_clashes
-from tieout.rules.lookups import Answers, NoLookups, crosswalk_table
 from tieout.rules.mapping import CompiledMapping
 from tieout.rules.place import BadLandscape, Place, Problem
 from tieout.rules.plan import LevelPlan, Node, PlannedField, PlannedGroup, PlannedList
@@ -24,7 +23,7 @@ from tieout.rules.python_functions import Functions
 from tieout.rules.reading import Reader
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, Each, FieldType, Group, Leaf, MappingSpec, Shape
-from tieout.rules.stages import SOURCE, Batch, answered, source_table, wrong_arguments
+from tieout.rules.stages import SOURCE, source_table, typed, wrong_arguments
 
 MOST_LEVELS = 4
 
@@ -59,7 +58,7 @@ def compile_mapping(
     if not compiler.problems:
         with ExitStack() as stack:
             room = runner or stack.enter_context(Runner())
-            check_types(room, compiler.root, compiler.source, used, compiler.problems)
+            check_types(room, compiler.root, compiler.source, compiler.problems)
     if compiler.problems:
         raise BadLandscape(list(dict.fromkeys(compiler.problems)))
     return CompiledMapping(spec, compiler.source, compiler.root, used)
@@ -238,32 +237,30 @@ def check_types(
     runner: Runner,
     root: LevelPlan,
     source: Sequence[FieldType],
-    crosswalks: Mapping[str, Crosswalk],
     problems: list[Problem],
 ) -> None:
     """Ask DuckDB what every expression compiles to, on no rows; settle the fields' types."""
-    with ExitStack() as stack:
-        tables = {name: crosswalk_table(one) for name, one in crosswalks.items()}
-        batch = Batch(runner, stack, Answers(NoLookups()), tables)
-        batch.show(SOURCE, source_table(Reader(source).schema.empty_table(), [], []))
+    with runner.tables({SOURCE: source_table(Reader(source).schema.empty_table(), [], [])}):
         if root.dated and not _compiled(runner, root.dated, "FROM " + _named(SOURCE), problems):
             return
         for plan in root.walk():
+            chain = typed(plan.level, plan.base())
+            conditions = list(plan.conditions.values())
+            bounds = [*(one.bound for one in plan.fields), *conditions]
             try:
-                chain = answered(batch, plan.level, plan.base(), plan.label)
+                wrong = list(wrong_arguments(runner, plan.level, chain))
             except duckdb.Error as error:
-                place = plan.fields[0].bound.place if plan.fields else Place("", 0)
+                place = bounds[0].place if bounds else Place("", 0)
                 problems.append(Problem(place, _plain_words(error), _CAST))
                 continue
-            for call, what, next_action in wrong_arguments(runner, plan.level, chain):
-                bounds = [*(one.bound for one in plan.fields), *plan.conditions.values()]
+            for call, what, next_action in wrong:
                 places = [one.place for one in bounds if call.number in one.calls]
                 problems.append(Problem(places[0] if places else Place("", 0), what, next_action))
-            for one in plan.fields:
-                one.compiled = _compiled(runner, one.bound, f"FROM ({chain})", problems)
+            found = _all_compiled(runner, bounds, f"FROM ({chain})", problems)
+            for one, compiled in zip(plan.fields, found, strict=False):
+                one.compiled = compiled
                 _settle(one, problems)
-            for bound in plan.conditions.values():
-                compiled = _compiled(runner, bound, f"FROM ({chain})", problems)
+            for bound, compiled in zip(conditions, found[len(plan.fields) :], strict=True):
                 if compiled and compiled not in ("BOOLEAN", '"NULL"'):
                     what = f"'{short(bound.written)}' is not a condition (it gives {compiled})"
                     problems.append(Problem(bound.place, what, "Write a comparison."))
@@ -274,6 +271,19 @@ _CAST = "Cast one side so that the types agree, for example CAST(x AS DECIMAL(22
 
 def _named(table: str) -> str:
     return f'"{table}"'
+
+
+def _all_compiled(
+    runner: Runner, bounds: Sequence[Bound], where: str, problems: list[Problem]
+) -> list[str]:
+    """The compiled type of each; "" for one that does not compile, which becomes a problem."""
+    if not bounds:
+        return []
+    columns = ", ".join(f"{one.sql} AS v{index}" for index, one in enumerate(bounds))
+    try:
+        return list(runner.column_types(f"SELECT {columns} {where}").values())
+    except duckdb.Error:  # one of them is wrong: ask one by one which
+        return [_compiled(runner, one, where, problems) for one in bounds]
 
 
 def _compiled(runner: Runner, bound: Bound, where: str, problems: list[Problem]) -> str:

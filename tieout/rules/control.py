@@ -31,6 +31,7 @@ from tieout.rules.stages import (
     answered,
     root_base,
     source_table,
+    typed,
     wrong_arguments,
 )
 
@@ -250,7 +251,9 @@ def _type_problems(
 ) -> list[Problem]:
     first = next(iter(bound.values()))
     try:
-        chain = _chain(runner, stack, level, _keyless(Reader(level.fields).schema.empty_table()))
+        empty = _keyless(Reader(level.fields).schema.empty_table())
+        stack.enter_context(runner.tables({SOURCE: empty}))
+        chain = typed(level, root_base(None))
         wrong = list(wrong_arguments(runner, level, chain))
     except duckdb.Error as error:
         what = str(error).splitlines()[0]

@@ -156,7 +156,22 @@ def _held(amount: Decimal) -> Decimal:
 
 
 def crosswalk_table(crosswalk: Crosswalk) -> pa.Table:
-    """The rows of a crosswalk as a lookup table."""
+    """The rows of a crosswalk as a lookup table; the same table for the same crosswalk, so that a
+    runner that holds it need not take it in again."""
+    # By identity: hashing a crosswalk means hashing its every row.
+    known = _TABLES.get(id(crosswalk))
+    if known is None:
+        while len(_TABLES) >= MOST_TABLES:
+            _TABLES.pop(next(iter(_TABLES), 0), None)
+        known = _TABLES[id(crosswalk)] = (crosswalk, _made_table(crosswalk))
+    return known[1]
+
+
+MOST_TABLES = 256  # crosswalks whose tables are kept
+_TABLES: dict[int, tuple[Crosswalk, pa.Table]] = {}
+
+
+def _made_table(crosswalk: Crosswalk) -> pa.Table:
     rows = crosswalk.rows
     return pa.table(
         {

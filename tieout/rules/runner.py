@@ -14,8 +14,11 @@ from types import TracebackType
 import duckdb
 import pyarrow as pa
 
+from tieout.rules.watchdog import Watchdog
+
 MEMORY_LIMIT = "512MB"
 MOST_SECONDS = 30.0
+MOST_PREPARED = 256  # queries that are read once and run often
 
 
 class RuleTooSlow(Exception):
@@ -44,8 +47,10 @@ class Runner:
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET lock_configuration = true")
         self._most_seconds = most_seconds
+        self._watchdog = Watchdog(most_seconds, self._connection.interrupt)
         self._lock = threading.RLock()
         self._kept: dict[str, object] = {}
+        self._prepared: dict[str, duckdb.DuckDBPyRelation] = {}
 
     def __enter__(self) -> Runner:
         return self
@@ -59,6 +64,8 @@ class Runner:
         self.close()
 
     def close(self) -> None:
+        self._watchdog.close()
+        self._prepared.clear()
         self._connection.close()
 
     @contextmanager
@@ -86,7 +93,20 @@ class Runner:
     def query(self, sql: str) -> pa.Table:
         """The result of one query. Raises RuleTooSlow, or what DuckDB says is wrong with it."""
         with self._lock, self._watched():
-            return self._connection.sql(sql).to_arrow_table()
+            found = self._prepared.get(sql)
+            if found is not None:
+                try:
+                    return found.to_arrow_table()
+                except duckdb.InterruptException:
+                    raise
+                except duckdb.Error:  # the tables it reads have other columns now
+                    del self._prepared[sql]
+            made = self._connection.sql(sql)
+            table = made.to_arrow_table()
+            if len(self._prepared) >= MOST_PREPARED:
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[sql] = made
+            return table
 
     def column_types(self, sql: str) -> dict[str, str]:
         """Column name -> DuckDB type of a query, without running it."""
@@ -96,14 +116,8 @@ class Runner:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        """Interrupt what runs too long.
-
-        This is a real timer even in a rehearsed world: it bounds the machine's time, and a
-        rehearsed clock does not move while a query runs.
-        """
-        timer = threading.Timer(self._most_seconds, self._connection.interrupt)
-        timer.daemon = True
-        timer.start()
+        """Interrupt what runs too long."""
+        self._watchdog.begin()
         try:
             yield
         except duckdb.InterruptException as error:
@@ -112,4 +126,4 @@ class Runner:
                 "make the expression simpler or the batch smaller"
             ) from error
         finally:
-            timer.cancel()
+            self._watchdog.end()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tieout.rules.binding import Bound
-from tieout.rules.column_types import literal, quoted
+from tieout.rules.column_types import literal, quoted, sql_type
 from tieout.rules.level import DATED, RECORD_KEY, SOURCE_KEY, Call, Level
 from tieout.rules.lookups import Answers
 from tieout.rules.runner import Runner
@@ -61,6 +61,35 @@ def child_base(level: Level, parent_base: str, over: Bound) -> str:
     )
 
 
+def typed(level: Level, base: str) -> str:
+    """SQL with the columns and types of `answered`, every answer NULL: for judging types only."""
+    sql = base
+    for depth in range(1, max((one.depth for one in level.calls), default=0) + 1):
+        calls = [one for one in level.calls if one.depth == depth]
+        sql = f"SELECT *, {_arguments(calls)} FROM ({sql})"
+        columns = []
+        for one in calls:
+            columns.append(f"CAST(NULL AS {_answer_type(one)}) AS {quoted(one.column)}")
+            if one.python is not None:
+                columns.append(f"CAST(NULL AS VARCHAR) AS {quoted(one.error_column)}")
+        sql = f"SELECT *, {', '.join(columns)} FROM ({sql})"
+    return sql
+
+
+def _answer_type(call: Call) -> str:
+    if call.python is not None:
+        return sql_type(call.python.returns.kind)
+    return "DECIMAL(38,18)" if call.function == "convert" else "VARCHAR"
+
+
+def _arguments(calls: Sequence[Call]) -> str:
+    return ", ".join(
+        f"TRY({sql}) AS {quoted(one.argument_column(index))}"
+        for one in calls
+        for index, sql in enumerate(one.arguments)
+    )
+
+
 def answered(batch: Batch, level: Level, base: str, label: str) -> str:
     """SQL of the level's rows with an argument column `#a…` and an answer column `#c…` per call.
 
@@ -69,12 +98,7 @@ def answered(batch: Batch, level: Level, base: str, label: str) -> str:
     sql = base
     for depth in range(1, max((one.depth for one in level.calls), default=0) + 1):
         calls = [one for one in level.calls if one.depth == depth]
-        arguments = ", ".join(
-            f"TRY({sql_text}) AS {quoted(one.argument_column(index))}"
-            for one in calls
-            for index, sql_text in enumerate(one.arguments)
-        )
-        sql = f"SELECT *, {arguments} FROM ({sql})"
+        sql = f"SELECT *, {_arguments(calls)} FROM ({sql})"
         asked = [one for one in calls if one.function != "crosswalk"]
         if asked:
             stage = f"#stage{label}_{depth}"
