@@ -39,17 +39,16 @@ ARRIVAL_FIELDS = (
 LINE_FIELDS = ("Product2Id", "Quantity", "UnitPrice", "Discount", "TotalPrice", "SortOrder")
 
 # What two runs of the same demo may number differently: instants, our own row numbers, and the
-# numbers NetSuite gives in the order in which concurrent calls reach it. Everything else must agree.
+# numbers NetSuite gives in the order in which concurrent calls reach it. All else must agree.
 _VARIES = (
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d+)?(\+0000)?"), "<instant>"),
-    (re.compile(r"\b(arrival|run|dispatch):\d+"), r"\1:<number>"),
+    (re.compile(r"\b(arrival|case|run|dispatch):\d+"), r"\1:<number>"),
     (re.compile(r"\b(SO|INV)\d+"), r"\1<number>"),
     (re.compile(r"(netsuite\.\w+) \d+"), r"\1 <id>"),
     (re.compile(r'("(?:entity|item|createdFrom)": \{\s*"id": )"\d+"'), r'\1"<id>"'),
     (re.compile(r"\bentity(\s+meant)?(\s+)\d+(\s+found \d+)?"), "entity <id>"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:<port>"),
     (re.compile(r"by (poll|webhook)(, \d+ times)?"), "by <door>"),
-    (re.compile(r" +→|→\s+"), "→"),
     (re.compile(r"[ \n]+"), " "),
 )
 
@@ -91,13 +90,12 @@ def written(page: str, made: Mapping[str, str]) -> str:
 
 
 def _arrival(connection: Connection, life: Life) -> str:
-    row = connection.execute(
+    found = connection.execute(
         "SELECT payload FROM arrivals WHERE arrival_id = %s", (life.arrivals[0].arrival_id,)
     ).fetchone()
-    said = json.loads(row[0], parse_float=_Literal, parse_int=_Literal) if row else {}
-    lines = [
-        {name: line[name] for name in LINE_FIELDS} for line in said["OpportunityLineItems"]["records"]
-    ]
+    said = json.loads(found[0], parse_float=_Literal, parse_int=_Literal) if found else {}
+    rows = said["OpportunityLineItems"]["records"]
+    lines = [{name: one[name] for name in LINE_FIELDS} for one in rows]
     text = _json({name: said[name] for name in ARRIVAL_FIELDS} | {"OpportunityLineItems": lines})
     return re.sub(r'"\\u0000([^"]*)"', r"\1", text)
 
