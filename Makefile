@@ -59,6 +59,7 @@ bench: $(VENV)/.ready  ## Measure, side by side with peers; prints one JSON line
 schemas: $(VENV)/.ready  ## Write the generated reference pages again
 	@$(BIN)/python -m tieout.finance.schema docs/reference/schemas
 	@$(BIN)/python -m tieout.rules.reference docs/reference/expressions.md
+	@$(BIN)/python -m tieout.cli.reference docs/reference
 
 clean:  ## Remove the environment and the demo
 	@for demo in .demo/*/landscape.yaml; do test ! -f $$demo || $(BIN)/tieout down --landscape $$(dirname $$demo); done

@@ -178,4 +178,4 @@ def read_json(body: bytes) -> object:
 
 def write_json(value: object) -> bytes:
     """Serialise like a vendor: Decimals become number literals, exactly as they are."""
-    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False).encode()
+    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=_to_json).encode()
