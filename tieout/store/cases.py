@@ -5,6 +5,7 @@ The same trouble again is the same case (its fingerprint), counted, not opened t
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def close_for_system(connection: Connection, system: str, doing: str, because: s
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case as people read it."""
+    """A case as people read it. `last_at` is when the trouble was last met."""
 
     case_id: int
     reason: str
@@ -160,10 +161,27 @@ class Case:
     period: str
     state: str
     times: int
-    opened_at: object
-    closed_at: object
+    opened_at: dt.datetime
+    last_at: dt.datetime
+    closed_at: dt.datetime | None
     closed_by: str
     closed_because: str
+
+
+COLUMNS = ", ".join(
+    f"c.{name}"
+    for name in (
+        "case_id",
+        *_FIELDS,
+        "state",
+        "times",
+        "opened_at",
+        "last_at",
+        "closed_at",
+        "closed_by",
+        "closed_because",
+    )
+)
 
 
 def read(
@@ -175,9 +193,9 @@ def read(
 ) -> list[Case]:
     """Cases by state ("" = any) and optionally by id, newest trouble last."""
     rows = connection.execute(
-        f"SELECT case_id, {', '.join(_FIELDS)}, state, times, opened_at, closed_at, closed_by, "
-        "closed_because FROM cases WHERE (%(state)s = '' OR state = %(state)s) "
-        "AND (%(ids)s::bigint[] IS NULL OR case_id = ANY(%(ids)s)) ORDER BY case_id LIMIT %(most)s",
+        f"SELECT {COLUMNS} FROM cases c WHERE (%(state)s = '' OR c.state = %(state)s) "
+        "AND (%(ids)s::bigint[] IS NULL OR c.case_id = ANY(%(ids)s)) "
+        "ORDER BY c.case_id LIMIT %(most)s",
         {"state": state, "ids": list(case_ids) if case_ids is not None else None, "most": most},
     ).fetchall()
     return [Case(*row) for row in rows]

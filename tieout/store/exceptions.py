@@ -6,8 +6,8 @@ import datetime as dt
 from collections import defaultdict
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
+from tieout.store.cases import COLUMNS, Case
 from tieout.store.database import Connection
 
 MOST_GROUPS = 200
@@ -41,37 +41,9 @@ class CaseGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class CaseRow:
-    """One case as a person reads it. `last_at` is when the trouble was last met."""
+class CaseRow(Case):
+    """A case with the number people know its record by ("" when there is no record)."""
 
-    case_id: int
-    reason: str
-    control: str
-    words: str
-    next_action: str
-    owner: str
-    field: str
-    value: str
-    place: str
-    system: str
-    stream: str
-    source_key: str
-    arrival_id: int | None
-    record_type: str
-    record_key: str
-    run_id: int | None
-    dispatch_id: int | None
-    amount: Decimal | None
-    currency: str
-    legal_entity: str
-    period: str
-    state: str
-    times: int
-    opened_at: dt.datetime
-    last_at: dt.datetime
-    closed_at: dt.datetime | None
-    closed_by: str
-    closed_because: str
     number: str
 
 
@@ -142,11 +114,7 @@ def _amounts(connection: Connection, state: str) -> dict[tuple[str, str], list[A
 
 
 _CASE = (
-    "c.case_id, c.reason, c.control, c.words, c.next_action, c.owner, c.field, c.value, c.place, "
-    "c.system, c.stream, c.source_key, c.arrival_id, c.record_type, c.record_key, c.run_id, "
-    "c.dispatch_id, c.amount, c.currency, c.legal_entity, c.period, c.state, c.times, "
-    "c.opened_at, c.last_at, c.closed_at, c.closed_by, c.closed_because, "
-    "coalesce((SELECT r.number FROM records r WHERE r.record_type = c.record_type "
+    f"{COLUMNS}, coalesce((SELECT r.number FROM records r WHERE r.record_type = c.record_type "
     "AND r.record_key = c.record_key ORDER BY r.version DESC LIMIT 1), '')"
 )
 
@@ -162,7 +130,7 @@ def in_group(
         "ORDER BY c.opened_at, c.case_id LIMIT %(most)s",
         {"state": state, "reason": reason, "control": control, "most": MOST_IN_LIST},
     ).fetchall()
-    return [_case(row) for row in rows]
+    return [CaseRow(*row) for row in rows]
 
 
 def one_case(connection: Connection, case_id: int) -> CasePage | None:
@@ -178,11 +146,7 @@ def one_case(connection: Connection, case_id: int) -> CasePage | None:
         "ORDER BY t.tie_out_id DESC, b.left_side, b.right_side, b.key LIMIT %s",
         (case_id, MOST_BREAKS),
     ).fetchall()
-    return CasePage(_case(row), tuple(BreakOfCase(*one) for one in breaks))
-
-
-def _case(row: tuple[Any, ...]) -> CaseRow:
-    return CaseRow(*row)
+    return CasePage(CaseRow(*row), tuple(BreakOfCase(*one) for one in breaks))
 
 
 def closed_count(connection: Connection) -> int:
