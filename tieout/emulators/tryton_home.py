@@ -99,11 +99,11 @@ def ensure_installed(home: Path, say: Callable[[str], None] = lambda words: None
 @contextlib.contextmanager
 def cluster(home: Path) -> Iterator[embedded.Embedded]:
     """Tryton's own PostgreSQL; the last one to leave stops it."""
-    running = embedded.start(home)
     try:
-        yield running
+        yield embedded.start(home)
     finally:
-        if not _others(running):
+        running = embedded.running(home)  # also when starting it was interrupted
+        if running is not None and not _others(running):
             embedded.stop(home)
 
 
