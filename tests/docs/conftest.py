@@ -10,11 +10,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
 
-from tests.docs.stage import SECONDS, environment, free_ports, programs
+from tests.docs.stage import SECONDS, WAIT_SECONDS, environment, free_ports, programs
+from tieout import clock
 from tieout.cli.running import bring_down, bring_up
+from tieout.cli.shared import DATABASE, STATE_FOLDER
 from tieout.landscape.loader import ROOT_FILE
+from tieout.store import embedded
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,19 @@ def demo(home: Path) -> Demo:
     folder = home / "demo" / "quote_to_cash"
     if done.returncode == 0:
         bring_up(folder, "demo", port)
+        _await_worker(folder)
     return Demo(done.stdout + done.stderr, done.returncode, folder, tools)
+
+
+def _await_worker(folder: Path) -> None:
+    """Wait until the worker has read the landscape and taken its leases."""
+    server = embedded.running(folder / STATE_FOLDER)
+    assert server is not None
+    deadline = clock.monotonic() + WAIT_SECONDS
+    with psycopg.connect(server.url(DATABASE), autocommit=True) as connection:
+        while not connection.execute("SELECT FROM leases WHERE holder IS NOT NULL").fetchall():
+            assert clock.monotonic() < deadline, "the worker took no lease"
+            clock.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

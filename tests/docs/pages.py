@@ -1,8 +1,9 @@
 """The documentation as data: pages, fenced blocks, links, and the commands in them.
 
 Comments above a block steer how it is run: `<!-- not run: why -->` leaves it out (the reason is
-required), `<!-- exit code 4 -->` says how its last command ends. A page that says
-`<!-- run in: an empty folder -->` does not run in the demo's landscape.
+required), `<!-- exit code 4 -->` says how its last command ends, `<!-- wait for: text -->` lets it
+wait until the worker's log says so. A page that says `<!-- run in: an empty folder -->` does not
+run in the demo's landscape.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _BLOCK = re.compile(
 )
 _NOT_RUN = re.compile(r"<!-- not run: (.{10,}) -->")
 _EXIT = re.compile(r"<!-- exit code (\d+) -->")
+_WAIT = re.compile(r"<!-- wait for: (.+) -->")
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 _LINK = re.compile(r"(?<!\\)\[[^\]]*\]\(([^)\s]+)\)")
@@ -45,6 +47,7 @@ class Block:
     text: str
     not_run: bool
     exit_code: int
+    wait_for: str
 
     def commands(self) -> list[Command]:
         """The commands of an `sh` or `console` block, in order."""
@@ -73,7 +76,7 @@ def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
     found = []
     for match in _BLOCK.finditer(text):
-        ends = _EXIT.search(match["above"])
+        ends, waits = _EXIT.search(match["above"]), _WAIT.search(match["above"])
         found.append(
             Block(
                 kind=match["kind"],
@@ -81,6 +84,7 @@ def blocks(page: Path) -> list[Block]:
                 text=match["text"],
                 not_run=_NOT_RUN.search(match["above"]) is not None,
                 exit_code=int(ends[1]) if ends else 0,
+                wait_for=waits[1] if waits else "",
             )
         )
     return found

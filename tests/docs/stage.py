@@ -15,19 +15,20 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from tests.docs.pages import LEFT_OUT, Block, Command
+from tieout import clock
 from tieout.cli.app import application
+from tieout.cli.shared import STATE_FOLDER
 from tools.life_page import plain
 
 FIRST_PORT = 18_600
 PORTS_FOR_ONE = 4
 MOST_PORTS = 160
 SECONDS = 150.0
+WAIT_SECONDS = 60.0
 
 # Verbs that start no process of their own, nor write what our `tieout` must change.
 IN_PROCESS = ("cases", "check", "doctor", "reconcile", "replay", "show", "sync", "test")
-_STEERING = {
-    name: None for name in (*(n for n in os.environ if n.startswith("TIEOUT_")), "TIEOUT_ACTOR")
-}
+_STEERING = dict.fromkeys((*(n for n in os.environ if n.startswith("TIEOUT_")), "TIEOUT_ACTOR"))
 
 # The command as people type it, on ports of its own: other tests use the usual ones.
 _TIEOUT = """#!/bin/sh
@@ -62,6 +63,14 @@ class Place:
         if done.exception is not None and not isinstance(done.exception, SystemExit):
             raise done.exception
         return Done(done.output, done.exit_code)
+
+    def await_log(self, pattern: str) -> None:
+        """Wait until the worker of the landscape has said something."""
+        log = self.folder / STATE_FOLDER / "log" / "worker.log"
+        deadline = clock.monotonic() + WAIT_SECONDS
+        while not re.search(pattern, log.read_text(encoding="utf-8")):
+            assert clock.monotonic() < deadline, f"{log} never said {pattern}"
+            clock.sleep(0.1)
 
     def put(self, block: Block) -> None:
         """Write the file whose content a titled block is."""

@@ -22,6 +22,8 @@ def perform(page: Path, place: Place, *, files: bool) -> list[str]:
     for block in blocks(page):
         if block.title and files:
             place.put(block)
+        if block.wait_for:
+            place.await_log(block.wait_for)
         for command in block.commands():
             done = place.run(command)
             where = f"{page.name}: $ {command.line}"
