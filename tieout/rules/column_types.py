@@ -129,6 +129,14 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def is_column(sql: str) -> bool:
+    """Nothing but a column's name: it cannot fail."""
+    return _COLUMN.fullmatch(sql) is not None
+
+
+_COLUMN = re.compile(r'"(?:[^"]|"")+"')
+
+
 def literal(text: str) -> str:
     """An SQL text literal."""
     return "'" + text.replace("'", "''") + "'"

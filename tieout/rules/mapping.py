@@ -9,15 +9,17 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import repeat
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tieout.rules.column_types import with_small_escapes
 from tieout.rules.field_errors import FieldError, bad_text_error, explain
+from tieout.rules.level_run import LevelResult, run_level
 from tieout.rules.lookups import Answers, Lookups, NoLookups, crosswalk_table
 from tieout.rules.own_functions import record_key
-from tieout.rules.plan import LevelPlan
+from tieout.rules.plan import LevelPlan, asks_for_ids, asks_for_rates
 from tieout.rules.reading import ROW, Reader
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, FieldType, MappingSpec
@@ -41,11 +43,11 @@ class Row:
     source_key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(NamedTuple):
     """A row that mapped. `body` is canonical JSON: sorted keys, no blanks, decimals as texts.
 
-    `conditions` answers the compiled conditions by name; None means NULL: nobody can say.
+    `conditions` answers the compiled conditions by name; None means NULL: nobody can say. Rows that
+    answer alike may share it: read it, do not change it.
     `waits_for` names (system, record type, key) whose id in that system is not known yet.
     """
 
@@ -121,18 +123,18 @@ class CompiledMapping:
         with ExitStack() as stack:
             batch = Batch(runner, stack, Answers(lookups or NoLookups()), self._tables)
             batch.show(SOURCE, self._source(read.table, rows))
-            results: dict[str, pa.Table] = {}
+            results: dict[str, LevelResult] = {}
             for plan in self._levels:
                 chain = answered(batch, plan.level, plan.base(), plan.label)
-                results[plan.label] = table = runner.query(plan.written(chain))
-                batch.show(plan.result, table)
-                failed = table.filter(pc.not_equal(table.column("#errors"), ""))
-                if failed.num_rows:
+                results[plan.label] = found = run_level(batch, plan, chain, results)
+                if found.failed.num_rows:
                     for index, error in explain(
-                        batch, plan, chain, failed, rows, self.spec, self._crosswalks
+                        batch, plan, chain, found.failed, rows, self.spec, self._crosswalks
                     ):
                         errors[index].append(error)
         made = self._mapped(rows, results)
+        if not errors:
+            return MappingResult([one for _, one in made], [], {})
         return MappingResult(
             [one for index, one in made if index not in errors],
             [one for index in sorted(errors) for one in errors[index]],
@@ -156,45 +158,45 @@ class CompiledMapping:
     def _mapped(
         self,
         rows: Sequence[Row],
-        results: Mapping[str, pa.Table],
+        results: Mapping[str, LevelResult],
     ) -> list[tuple[int, Mapped]]:
         """(index, what was made) of every row that could be read, in order."""
-        table = results[self._root.label]
+        table = results[self._root.label].rows
         waits = self._waits(results)
         rates = self._rates(results)
         names = list(self._root.conditions)
         columns = [table.column(f"#k{index}").to_pylist() for index in range(len(names))]
+        indexes = table.column(ROW).to_pylist()
         bodies = table.column("#body").to_pylist()
-        mapped: list[tuple[int, Mapped]] = []
-        for position, index in enumerate(table.column(ROW).to_pylist()):
-            row = rows[index]
-            answers = {name: column[position] for name, column in zip(names, columns, strict=True)}
-            made = Mapped(
-                row.row_id,
-                row.key,
-                with_small_escapes(bodies[position]),
-                answers,
-                tuple(sorted(rates[index])) if index in rates else (),
-                tuple(sorted(waits[index])) if index in waits else (),
-            )
-            mapped.append((index, made))
-        return sorted(mapped, key=lambda pair: pair[0])
+        answers = zip(*columns, strict=True) if columns else repeat((), len(indexes))
+        # Few combinations of answers: rows that answer alike share them.
+        known: dict[tuple[bool | None, ...], dict[str, bool | None]] = {}
+        made: list[tuple[int, Mapped]] = []
+        for index, body, answer in zip(indexes, bodies, answers, strict=True):
+            row, conditions = rows[index], known.get(answer)
+            if conditions is None:
+                conditions = known[answer] = dict(zip(names, answer, strict=True))
+            rate_ids = tuple(sorted(rates[index])) if index in rates else ()
+            waits_for = tuple(sorted(waits[index])) if index in waits else ()
+            mapped = Mapped(row.row_id, row.key, body, conditions, rate_ids, waits_for)
+            made.append((index, mapped))
+        return made
 
-    def _waits(self, results: Mapping[str, pa.Table]) -> dict[int, set[tuple[str, str, str]]]:
+    def _waits(self, results: Mapping[str, LevelResult]) -> dict[int, set[tuple[str, str, str]]]:
         found: dict[int, set[tuple[str, str, str]]] = defaultdict(set)
-        for plan in self._levels:
+        for plan in filter(asks_for_ids, self._levels):
             calls = {one.number: one for one in plan.level.calls}
-            for index, text in _filled(results[plan.label], "#waits"):
+            for index, text in _filled(results[plan.label].rows, "#waits"):
                 for part in text.split("\x1e"):
                     number, _, key = part.partition("\x1f")
                     system, record_type = calls[int(number)].fixed
                     found[index].add((system, record_type, key))
         return found
 
-    def _rates(self, results: Mapping[str, pa.Table]) -> dict[int, set[str]]:
+    def _rates(self, results: Mapping[str, LevelResult]) -> dict[int, set[str]]:
         found: dict[int, set[str]] = defaultdict(set)
-        for plan in self._levels:
-            for index, text in _filled(results[plan.label], "#rates"):
+        for plan in filter(asks_for_rates, self._levels):
+            for index, text in _filled(results[plan.label].rows, "#rates"):
                 found[index].update(text.split("\x1e"))
         return found
 

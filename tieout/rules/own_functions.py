@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from tieout.finance.currency import ALL_CODES, currency
-from tieout.rules.column_types import literal, quoted
+from tieout.rules.column_types import is_column, literal, quoted
 from tieout.rules.expression import function_name, short
 from tieout.rules.functions import OWN_BY_NAME
 from tieout.rules.level import DATED, PARENT
@@ -152,9 +152,12 @@ class OwnFunctions:
                 "Use the field that already holds the record key, or id_in() for a target's id.",
             )
         record_type = _text(arguments[0], "xref", "a record type")
-        source_id = self.binder.bind(arguments[1]).sql()
+        value = self.binder.bind(arguments[1])
+        source_id = value.sql()
+        if value.kind not in ("text", "ref") or not is_column(source_id):
+            source_id = f"CAST({source_id} AS VARCHAR)"
         start = literal(f"{record_type}|{around.system}|")
-        sql = f"substr(sha256({start} || CAST({source_id} AS VARCHAR)), 1, {KEY_CHARACTERS})"
+        sql = f"substr(sha256({start} || {source_id}), 1, {KEY_CHARACTERS})"
         return Value(raw(sql), kind="text")
 
     def _crosswalk(self, node: exp.Anonymous, arguments: list[exp.Expr]) -> Value:
@@ -269,7 +272,10 @@ class OwnFunctions:
 
     def _argument(self, node: exp.Expr, kind: str) -> str:
         value = self.binder.bind(node)
-        return self._when_reached(f"CAST({value.sql()} AS {kind})")
+        sql = value.sql()
+        held = {"text": "VARCHAR", "ref": "VARCHAR", "date": "DATE"}.get(value.kind)
+        as_it_is = is_column(sql) and held == kind
+        return self._when_reached(sql if as_it_is else f"CAST({sql} AS {kind})")
 
     def _when_reached(self, sql: str) -> str:
         """NULL where a condition around the lookup keeps it from being reached."""

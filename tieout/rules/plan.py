@@ -17,6 +17,7 @@ from tieout.rules.column_types import (
     DECIMALS,
     canonical,
     decimal_size,
+    is_column,
     literal,
     quoted,
     sql_type,
@@ -24,7 +25,7 @@ from tieout.rules.column_types import (
 )
 from tieout.rules.level import Call, Level
 from tieout.rules.place import Place
-from tieout.rules.stages import argument_failed, child_base, missing, root_base
+from tieout.rules.stages import argument_failed, child_base, may_fail, missing, root_base
 
 ID_CALLS = ("id_in", "number_in")
 RATE_CALLS = ("convert", "rate_id")
@@ -154,8 +155,8 @@ class LevelPlan:
         columns = [f"s.{quoted(key)}" for key in self.level.keys]
         columns.append(f"'{{' || {joined_members(self.members)} || '}}' AS \"#body\"")
         columns.append(f'{_errors(self)} AS "#errors"')
-        columns.append(f'{_waits(self.used_calls())} AS "#waits"')
-        columns.append(f'{_rates(self.used_calls())} AS "#rates"')
+        columns.append(f'{waits_sql(self.used_calls())} AS "#waits"')
+        columns.append(f'{rates_sql(self.used_calls())} AS "#rates"')
         columns += [quoted(f"#k{index}") for index in range(len(self.conditions))]
         joins = "".join(
             f" LEFT JOIN ({_collected(one.rows)}) {quoted(f'#list{one.rows.label}')}"
@@ -178,7 +179,7 @@ def _value(one: PlannedField) -> str:
     sql = one.bound.sql
     if one.type == "timestamp" and one.compiled == "DATE":
         sql = f"CAST({sql} AS TIMESTAMP)"
-    return sql if one.bound.plain else f"TRY({sql})"
+    return sql if is_column(sql) else f"TRY({sql})"
 
 
 def _collected(rows: LevelPlan) -> str:
@@ -202,25 +203,15 @@ def _errors(plan: LevelPlan) -> str:
     for number, call in calls.items():
         if call.function not in ID_CALLS:
             parts.append(f"CASE WHEN {missing(call)} THEN 'L{number}' END")
-        parts.append(f"CASE WHEN {argument_failed(call)} THEN 'A{number}' END")
+        if may_fail(call):
+            parts.append(f"CASE WHEN {argument_failed(call)} THEN 'A{number}' END")
     parts = [one for one in parts if one]
     return f"concat_ws(',', {', '.join(parts)})" if parts else "''"
 
 
 def _field_code(one: PlannedField, calls: Sequence[Call]) -> str:
     """SQL of the field's error code; "" when nothing can go wrong with it."""
-    empty = []
-    if calls:
-        tests = [test for call in calls for test in (missing(call), argument_failed(call))]
-        empty.append(f"WHEN {' OR '.join(tests)} THEN NULL")
-    if not one.bound.plain:
-        empty.append(f"WHEN TRY(({one.bound.sql}) IS NULL) IS NULL THEN 'f{one.number}'")
-        if one.bound.inputs and not one.bound.may_be_null:
-            present = " AND ".join(f"({sql}) IS NOT NULL" for sql in one.bound.inputs.values())
-            empty.append(f"WHEN {present} THEN 'n{one.number}'")
-    if one.required:
-        beside = " OR ".join(f"{quoted(f'#v{n}')} IS NOT NULL" for n in one.optional_group)
-        empty.append(f"WHEN {beside or 'true'} THEN 'r{one.number}'")
+    empty = empty_cases(one, calls)
     cases = [f"WHEN {one.column} IS NULL THEN CASE {' '.join(empty)} END"] if empty else []
     if one.too_precise:
         held = f"TRY_CAST({one.column} AS {sql_type(one.type)})"
@@ -229,7 +220,33 @@ def _field_code(one: PlannedField, calls: Sequence[Call]) -> str:
     return f"CASE {' '.join(cases)} END" if cases else ""
 
 
-def _waits(calls: Sequence[Call]) -> str:
+def empty_cases(one: PlannedField, calls: Sequence[Call]) -> list[str]:
+    """WHEN branches that give the error code of a field that is NULL."""
+    empty = []
+    if calls:
+        tests = [test for call in calls for test in (missing(call), argument_failed(call))]
+        empty.append(f"WHEN {' OR '.join(tests)} THEN NULL")
+    if not one.bound.plain:
+        if not is_column(one.bound.sql):
+            empty.append(f"WHEN TRY(({one.bound.sql}) IS NULL) IS NULL THEN 'f{one.number}'")
+        if one.bound.inputs and not one.bound.may_be_null:
+            present = " AND ".join(f"({sql}) IS NOT NULL" for sql in one.bound.inputs.values())
+            empty.append(f"WHEN {present} THEN 'n{one.number}'")
+    if one.required:
+        beside = " OR ".join(f"{quoted(f'#v{n}')} IS NOT NULL" for n in one.optional_group)
+        empty.append(f"WHEN {beside or 'true'} THEN 'r{one.number}'")
+    return empty
+
+
+def asks_for_ids(plan: LevelPlan) -> bool:
+    return any(one.function in ID_CALLS for one in plan.used_calls())
+
+
+def asks_for_rates(plan: LevelPlan) -> bool:
+    return any(one.function in RATE_CALLS for one in plan.used_calls())
+
+
+def waits_sql(calls: Sequence[Call]) -> str:
     parts = [
         f"CASE WHEN {missing(one)} THEN '{one.number}' || {WITHIN} || "
         f"{quoted(one.argument_column(0))} END"
@@ -239,6 +256,6 @@ def _waits(calls: Sequence[Call]) -> str:
     return f"concat_ws({BETWEEN}, {', '.join(parts)})" if parts else "''"
 
 
-def _rates(calls: Sequence[Call]) -> str:
+def rates_sql(calls: Sequence[Call]) -> str:
     parts = [quoted(f"#r{one.number}") for one in calls if one.function in RATE_CALLS]
     return f"concat_ws({BETWEEN}, {', '.join(parts)})" if parts else "''"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from tieout.rules.binding import Bound
-from tieout.rules.column_types import literal, quoted, sql_type
+from tieout.rules.column_types import is_column, literal, quoted, sql_type
 from tieout.rules.level import DATED, RECORD_KEY, SOURCE_KEY, Call, Level
 from tieout.rules.lookups import Answers
 from tieout.rules.runner import Runner
@@ -84,7 +84,7 @@ def _answer_type(call: Call) -> str:
 
 def _arguments(calls: Sequence[Call]) -> str:
     return ", ".join(
-        f"TRY({sql}) AS {quoted(one.argument_column(index))}"
+        f"{sql if is_column(sql) else f'TRY({sql})'} AS {quoted(one.argument_column(index))}"
         for one in calls
         for index, sql in enumerate(one.arguments)
     )
@@ -177,13 +177,19 @@ def missing(call: Call) -> str:
     return f"({quoted(call.column)} IS NULL{present})"
 
 
+def may_fail(call: Call) -> bool:
+    """Whether an argument of this call may be impossible to compute."""
+    return not all(map(is_column, call.arguments))
+
+
 def argument_failed(call: Call) -> str:
     """SQL: an argument of this call could not be computed."""
     tests = [
         f"({quoted(call.argument_column(index))} IS NULL AND TRY(({sql}) IS NULL) IS NULL)"
         for index, sql in enumerate(call.arguments)
+        if not is_column(sql)
     ]
-    return f"({' OR '.join(tests)})"
+    return f"({' OR '.join(tests) or 'false'})"
 
 
 def source_table(
