@@ -161,3 +161,28 @@ def test_every_call_has_a_timeout() -> None:
     line.send(Request("GET", "http://x/a"))
     line.send(Request("GET", "http://x/a", timeout_seconds=3.0))
     assert limits == [12, 3.0]
+
+
+def test_the_limit_holds_for_calls_of_different_threads() -> None:
+    """Two streams of one system are written side by side: the limit is the system's, not theirs."""
+    now, most = 0, 0
+    lock = threading.Lock()
+
+    def transport(request: Request) -> Response:
+        nonlocal now, most
+        with lock:
+            now += 1
+            most = max(most, now)
+        threading.Event().wait(0.02)
+        with lock:
+            now -= 1
+        return Response(200)
+
+    line = session(transport, most_in_flight=2)
+    requests = [Request("GET", f"http://x/{n}") for n in range(4)]
+    streams = [threading.Thread(target=line.send_all, args=(requests,)) for _ in range(3)]
+    for stream in streams:
+        stream.start()
+    for stream in streams:
+        stream.join()
+    assert most == 2

@@ -35,7 +35,8 @@ class Exchange:
 class Session:
     """One system as the engine sees it. `settings` and `secrets` come from the environment file.
 
-    `most_in_flight` bounds concurrent calls; `timeout_seconds` bounds each one.
+    `most_in_flight` bounds concurrent calls, whichever threads and streams they come from;
+    `timeout_seconds` bounds each one, from the moment it may leave.
     """
 
     system: str
@@ -47,6 +48,10 @@ class Session:
     timeout_seconds: float = 30.0
     evidence: deque[Exchange] = field(default_factory=lambda: deque(maxlen=MOST_EVIDENCE))
     _sign_in_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _slots: threading.BoundedSemaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._slots = threading.BoundedSemaphore(max(1, self.most_in_flight))
 
     def setting(self, name: str) -> str:
         """A setting by name; KeyError text tells which environment file lacks it."""
@@ -88,6 +93,10 @@ class Session:
             return list(pool.map(one, requests))
 
     def _exchange(self, request: Request) -> Response:
+        with self._slots:
+            return self._exchange_now(request)
+
+    def _exchange_now(self, request: Request) -> Response:
         started = clock.monotonic()
         status: int | None = None
         excerpt = ""
