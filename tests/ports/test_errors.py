@@ -45,6 +45,10 @@ TABLE = ErrorTable(
         (422, "NEW", "never seen", Rejected),
         (500, "", "oops", Unknown),
         (None, "", "", Unknown),
+        (408, "", "timed out", Unknown),  # a proxy says so after it passed the call on
+        (202, "", "", Unknown),
+        (302, "", "moved", Unknown),
+        (200, "NEW", "a refusal inside a success", Rejected),
     ],
 )
 def test_classify(status: int | None, code: str, message: str, kind: type[Outcome]) -> None:

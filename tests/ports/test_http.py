@@ -23,8 +23,24 @@ def test_headers_are_found_in_any_case() -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("7", 7.0), (" 0 ", 0.0), ("", None), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None)],
+    [
+        ("7", 7.0),
+        (" 0 ", 0.0),
+        ("", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("-1", None),
+        ("²", None),
+        ("٣", None),
+        ("9" * 400, None),
+    ],
 )
 def test_retry_after(value: str, seconds: float | None) -> None:
     assert Response(429, {"retry-after": value}).retry_after_seconds() == seconds
     assert Response(429).retry_after_seconds() is None
+
+
+def test_no_credential_is_told_by_a_requests_own_text() -> None:
+    """Tracebacks, debuggers and test reports print `repr`."""
+    request = Request("POST", "http://x/token", {"Authorization": "Bearer s3cret"}, b"pw=s3cret")
+    assert "s3cret" not in repr(request)
+    assert "s3cret" not in repr(Response(200, {"Set-Cookie": "s3cret"}, b'{"token":"s3cret"}'))

@@ -186,3 +186,28 @@ def test_the_limit_holds_for_calls_of_different_threads() -> None:
     for stream in streams:
         stream.join()
     assert most == 2
+
+
+def test_no_secret_is_told_by_a_sessions_own_text() -> None:
+    assert SECRET not in repr(session(lambda request: Response(200)))
+
+
+def test_a_secret_across_the_end_of_an_excerpt_is_blanked_too() -> None:
+    body = b"x" * (EXCERPT_BYTES - 6) + SECRET.encode()
+    line = session(lambda request: Response(500, {}, body))
+    line.send(Request("GET", "http://x/a"))
+    assert SECRET[:5] not in line.evidence[-1].excerpt
+
+
+def test_a_token_and_a_rewritten_secret_are_blanked_too() -> None:
+    """Vendors repeat headers and forms they were sent, in their own spelling."""
+    line = Session("ledger", {}, {"password": 'p&"ß s3'}, lambda request: ECHO, Token())
+    line.send(Request("GET", "http://x/a"))
+    assert "token-1" not in line.evidence[-1].excerpt
+    assert line.redact("saw token-1") == "saw •••"
+    assert line.redact("pw=p%26%22%C3%9F%20s3") == "pw=•••"
+    assert line.redact("pw=p%26%22%C3%9F+s3") == "pw=•••"
+    assert line.redact('{"pw": "p&\\"\\u00df s3"}') == '{"pw": "•••"}'
+
+
+ECHO = Response(400, {}, b"unexpected header Authorization: Bearer token-1")

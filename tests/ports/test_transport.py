@@ -11,6 +11,7 @@ import pytest
 
 from tieout.emulators.host import free_port
 from tieout.ports.http import NoAnswer, Request
+from tieout.ports.signin import SignInFailed
 from tieout.ports.transport import HostNotAllowed, http_transport
 
 Answers = Callable[[socket.socket], None]
@@ -184,3 +185,74 @@ def test_nothing_is_sent_twice(listen: Callable[[Answers], str]) -> None:
     with pytest.raises(NoAnswer):
         http_transport([url])(Request("POST", f"{url}/x", body=b"{}", timeout_seconds=1.0))
     assert calls == [1]
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "http://user:secret@{host}/x",
+        " http://{host}/x",
+        "http:{host}/x",
+        "//{host}/x",
+        "",
+    ],
+)
+def test_an_address_in_a_form_that_two_readers_read_differently_is_refused(
+    listen: Callable[[Answers], str], target: str
+) -> None:
+    called: list[bool] = []
+    url = listen(lambda connection: called.append(True))
+    host = url.removeprefix("http://")
+    with pytest.raises(HostNotAllowed) as caught:
+        http_transport([url, f"http://user:secret@{host}"])(
+            Request("GET", target.replace("{host}", host))
+        )
+    assert "secret" not in str(caught.value)
+    assert not called
+
+
+def test_the_usual_port_and_the_case_of_a_host_do_not_matter(
+    listen: Callable[[Answers], str],
+) -> None:
+    url = listen(says(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    named = url.replace("127.0.0.1", "LOCALHOST")
+    asked = url.replace("127.0.0.1", "localhost")
+    assert http_transport([named])(get(asked)).status == 200
+    with pytest.raises(NoAnswer):  # allowed: there is only nobody at that port
+        http_transport(["http://127.0.0.1"])(get("http://127.0.0.1:80", timeout_seconds=0.5))
+
+
+def test_a_refused_address_is_a_refusal_that_everybody_handles() -> None:
+    """The engine pauses the system and says so; it does not stop the work of all others."""
+    with pytest.raises(SignInFailed) as caught:
+        http_transport(["https://a.example"])(get("https://b.example"))
+    assert "environments" in caught.value.next_action
+
+
+def test_a_call_that_cannot_be_put_on_the_wire_was_never_sent(
+    listen: Callable[[Answers], str],
+) -> None:
+    called: list[bool] = []
+    url = listen(lambda connection: called.append(True))
+    token = {"Authorization": "Bearer a\r\nX-Smuggled: 1"}
+    with pytest.raises(NoAnswer) as caught:
+        http_transport([url])(Request("GET", f"{url}/x", token, timeout_seconds=1.0))
+    assert caught.value.never_sent
+    assert "Smuggled" not in caught.value.words
+    with pytest.raises(NoAnswer) as caught:
+        http_transport([url])(Request("GET", f"{url}/x", {"A": "\ud800"}, timeout_seconds=1.0))
+    assert caught.value.never_sent
+    assert not called
+
+
+def test_a_call_without_a_limit_of_its_own_ends_all_the_same(
+    listen: Callable[[Answers], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sign-in that forgets its limit must not hold the session's lock for ever."""
+    monkeypatch.setattr("tieout.ports.transport.MOST_SECONDS", 0.3)
+    done = threading.Event()
+    url = listen(lambda connection: bool(done.wait(3)) and None)
+    with pytest.raises(NoAnswer):
+        http_transport([url])(Request("GET", f"{url}/x"))
+    assert not done.is_set()
+    done.set()

@@ -58,7 +58,8 @@ PERIOD_CLOSED = "period_closed"
 @dataclass(frozen=True, slots=True)
 class ErrorTable:
     """The rules of one vendor, in order, and the default: an answer nobody described is Unknown
-    when it may have been applied (5xx), Rejected when the vendor said no (4xx)."""
+    when it may have been applied (5xx; a 408, which proxies say after they passed a call on; a 2xx
+    or 3xx without a code of the vendor's), Rejected when the vendor said no (4xx)."""
 
     rules: Sequence[ErrorRule]
 
@@ -84,7 +85,7 @@ class ErrorTable:
             status,
             field,
         )
-        if status is None or status >= 500:
+        if status is None or status >= 500 or status == 408 or (status < 400 and not code):
             return Unknown(detail)
         return Rejected(detail)
 

@@ -6,6 +6,7 @@ emulator's `handle` method; connectors and emulators speak only these shapes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -20,8 +21,8 @@ class Request:
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # credentials
+    body: bytes = field(default=b"", repr=False)  # a sign-in's form holds a secret
     query: tuple[tuple[str, str], ...] = ()
     timeout_seconds: float | None = None  # None: the session's own limit
 
@@ -50,8 +51,8 @@ class Response:
     """One complete HTTP response."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
 
     def header(self, name: str, default: str = "") -> str:
         return _header(self.headers, name, default)
@@ -60,9 +61,10 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def retry_after_seconds(self) -> float | None:
-        """`Retry-After` in seconds (RFC 9110 §10.2.3), or None when absent or a date."""
+        """`Retry-After` in seconds (RFC 9110 §10.2.3), or None when absent, a date or
+        longer than a year."""
         value = self.header("Retry-After").strip()
-        return float(value) if value.isdigit() else None
+        return float(value) if re.fullmatch(r"[0-9]{1,7}", value) else None
 
 
 class NoAnswer(Exception):

@@ -7,10 +7,12 @@ sign-in renews once and the same request goes out once more.
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote, quote_plus
 
 from tieout import clock
 from tieout.ports.http import NoAnswer, Request, Response, Transport
@@ -18,6 +20,8 @@ from tieout.ports.signin import SignIn, SignInFailed
 
 MOST_EVIDENCE = 10_000
 EXCERPT_BYTES = 400
+SHORTEST_SECRET = 4
+MOST_TOKEN_LENGTH = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,14 @@ class Session:
 
     system: str
     settings: Mapping[str, str]
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     transport: Transport
     sign_in: SignIn
     most_in_flight: int = 4
     timeout_seconds: float = 30.0
     evidence: deque[Exchange] = field(default_factory=lambda: deque(maxlen=MOST_EVIDENCE))
     _sign_in_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _credential: str = field(default="", init=False, repr=False)
     _slots: threading.BoundedSemaphore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +103,7 @@ class Session:
 
     def _exchange_now(self, request: Request) -> Response:
         started = clock.monotonic()
+        self._credential = request.header("Authorization").rpartition(" ")[2]
         status: int | None = None
         excerpt = ""
         try:
@@ -113,7 +119,7 @@ class Session:
                     self.timeout_seconds,
                 )
             )
-            status, excerpt = response.status, response.text()[:EXCERPT_BYTES]
+            status, excerpt = response.status, self._excerpt(response)
             return response
         except NoAnswer as error:
             excerpt = error.words
@@ -125,13 +131,32 @@ class Session:
                     request.url.split("?", 1)[0],
                     status,
                     int((clock.monotonic() - started) * 1000),
-                    self.redact(excerpt),
+                    self.redact(excerpt)[:EXCERPT_BYTES],
                 )
             )
 
+    def _excerpt(self, response: Response) -> str:
+        """Enough text to cut an excerpt from after its secrets are blanked: a secret that the cut
+        would halve must still be whole when it is looked for."""
+        longest = max((len(one) for one in self.secrets.values()), default=0)
+        most = EXCERPT_BYTES + 6 * (longest + MOST_TOKEN_LENGTH)
+        return response.body[:most].decode("utf-8", "replace")
+
     def redact(self, text: str) -> str:
-        """The text with every secret of this system blanked out."""
-        for secret in self.secrets.values():
-            if len(secret) >= 4:
-                text = text.replace(secret, "•••")
+        """The text with every secret of this system blanked out, in whatever spelling a vendor may
+        repeat it, and so is the credential that was sent last."""
+        for secret in {*self.secrets.values(), self._credential}:
+            if len(secret) >= SHORTEST_SECRET:
+                for spelling in _spellings(secret):
+                    text = text.replace(spelling, "•••")
         return text
+
+
+def _spellings(secret: str) -> list[str]:
+    """As it is, as a form or an address carries it, and as JSON does; the longest first."""
+    plain, escaped = json.dumps(secret, ensure_ascii=False), json.dumps(secret)
+    try:
+        encoded = {quote(secret, safe=""), quote_plus(secret)}
+    except UnicodeEncodeError:
+        encoded = set()
+    return sorted({secret, plain[1:-1], escaped[1:-1], *encoded}, key=len, reverse=True)
