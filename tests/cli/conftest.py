@@ -9,7 +9,7 @@ import pytest
 from tests.processes.shop import Shop, shop_in_a_new_folder
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
     """Everything runs, the deals are synced, and what is bad waits in cases."""
     with shop_in_a_new_folder() as found:

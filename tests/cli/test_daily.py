@@ -30,11 +30,11 @@ def test_sync_again_finds_nothing_new(shop: Shop) -> None:
 
 
 def test_sync_is_for_those_who_operate(shop: Shop) -> None:
-    done = shop("sync", "--as", "yuki")
+    done = shop.inside("sync", "--as", "yuki")
     assert done.code == FORBIDDEN
     assert "Ask: " in done.err
     assert "omar" in done.err
-    assert shop("sync", "--as", "nobody-of-that-name").code == FORBIDDEN
+    assert shop.inside("sync", "--as", "nobody-of-that-name").code == FORBIDDEN
 
 
 def test_show_finds_one_record_by_any_id(shop: Shop) -> None:
@@ -52,7 +52,7 @@ def test_show_finds_one_record_by_any_id(shop: Shop) -> None:
         ids += [str(target_id), str(erp_number), str(reference)]
     assert any(one.startswith("SO") for one in ids)
     for any_id in ids:
-        done = shop("show", any_id, "--as", "omar", "--json")
+        done = shop.inside("show", any_id, "--as", "omar", "--json")
         assert done.code == 0, f"{any_id}: {done.err}"
         assert key in [life["record_key"] for life in done.json["lives"]], any_id
     told = shop("show", number, "--as", "omar")
@@ -63,7 +63,7 @@ def test_show_finds_one_record_by_any_id(shop: Shop) -> None:
 
 def test_show_of_a_case_tells_the_record_it_stopped(shop: Shop) -> None:
     case_id = shop.ask("SELECT case_id FROM cases WHERE state = 'open' ORDER BY 1")[0][0]
-    done = shop("show", f"case:{case_id}", "--as", "omar", "--json")
+    done = shop.inside("show", f"case:{case_id}", "--as", "omar", "--json")
     assert done.code == 0, done.err
     assert case_id in [case["case_id"] for life in done.json["lives"] for case in life["cases"]]
 
@@ -72,11 +72,11 @@ def test_show_of_an_unknown_id_is_no(shop: Shop) -> None:
     done = shop("show", "SO-never-seen", "--as", "omar")
     assert done.code == NO
     assert "SO-never-seen" in done.err
-    assert shop("show", "SO-never-seen", "--as", "omar", "--json").json["lives"] == []
+    assert shop.inside("show", "SO-never-seen", "--as", "omar", "--json").json["lives"] == []
 
 
 def test_cases_say_what_where_and_what_to_do(shop: Shop) -> None:
-    done = shop("cases", "--as", "omar", "--json")
+    done = shop.inside("cases", "--as", "omar", "--json")
     assert done.code == 0, done.err
     found = done.json["cases"]
     assert {one["reason"] for one in found} >= {"mapping", "control", "period_closed"}
@@ -88,7 +88,7 @@ def test_cases_say_what_where_and_what_to_do(shop: Shop) -> None:
     mapping = next(one for one in found if one["reason"] == "mapping")
     assert (mapping["field"], mapping["value"]) == ("currency", "UKP")
     assert mapping["place"].startswith("mappings/opportunity_to_sales_order.yaml:")
-    told = shop("cases", "--as", "omar").out
+    told = shop.inside("cases", "--as", "omar").out
     assert mapping["next_action"][:40] in told
     assert f"{len(found)} open case(s)." in told
 
@@ -105,14 +105,14 @@ def test_replay_dry_run_changes_nothing(shop: Shop) -> None:
 
 
 def test_replay_of_nothing_is_no(shop: Shop) -> None:
-    done = shop("replay", "SO-never-seen", "--as", "omar")
+    done = shop.inside("replay", "SO-never-seen", "--as", "omar")
     assert done.code == NO
     assert "SO-never-seen" in done.err
     assert "tieout cases" in done.err
 
 
 def test_replay_without_the_role_names_who_may(shop: Shop) -> None:
-    done = shop("replay", "--as", "ada")
+    done = shop.inside("replay", "--as", "ada")
     assert done.code == FORBIDDEN
     assert "omar" in done.err
     assert "elena" in done.err
@@ -160,7 +160,7 @@ def exactly(amount: object, more: str) -> object:
 
 
 def test_an_unknown_reconciliation_lists_the_known(shop: Shop) -> None:
-    done = shop("reconcile", "balances", "--as", "elena")
+    done = shop.inside("reconcile", "balances", "--as", "elena")
     assert done.code == 2
     assert RECONCILIATION in done.err
 

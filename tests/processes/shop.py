@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
 from tests.processes.commands import MONTH, SEED, Done, free_ports, quick_landscape, rows, tieout
+from tieout.cli.app import application
 from tieout.cli.running import bring_down, bring_up
 from tieout.cli.shared import database_url
 from tieout.rehearsal.northwind import deals as northwind_deals
@@ -35,6 +38,14 @@ class Shop:
 
     def __call__(self, verb: str, *more: object, **environment: str) -> Done:
         return tieout(verb, *more, folder=self.folder, **environment)
+
+    def inside(self, verb: str, *more: object) -> Done:
+        """The same command without a process of its own, where none is needed."""
+        words = [verb, *map(str, more), "--landscape", str(self.folder)]
+        done = CliRunner().invoke(application, words)
+        if done.exception is not None and not isinstance(done.exception, SystemExit):
+            raise done.exception
+        return Done(done.exit_code, done.stdout, done.stderr)
 
     def win(self, most: int = DEALS) -> list[str]:
         """Move some more deals to Closed Won; returns their ids in the CRM."""

@@ -49,6 +49,7 @@ def test_an_interrupted_demo_leaves_nothing_running(home: Path, stop: signal.Sig
     assert "interrupted" in err
     assert "a second run continues" in err
     assert "Traceback" not in err
+    assert "nanobind" not in err
     assert out == ""
     assert processes_of(home) == []
     assert list(home.glob("*/.tieout/run/*.json")) == []
