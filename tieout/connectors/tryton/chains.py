@@ -30,6 +30,7 @@ from tieout.finance.outcome import (
     Outage,
     Outcome,
     Rejected,
+    Unknown,
     Written,
 )
 from tieout.ports.connector import Write
@@ -72,12 +73,14 @@ class Bundle:
 class Step:
     """One call, made when its turn comes, and what to learn from its result.
 
-    `learn` may raise OddAnswer.
+    `learn` may raise OddAnswer. A step that only `tidies` comes after the effect: whatever becomes
+    of it, the write is done.
     """
 
     make: Callable[[Chain], Request]
     learn: Callable[[Chain, object], None] = lambda chain, result: None
     bundle: Bundle | None = None
+    tidies: bool = False
 
 
 Planned = Chain | Outcome
@@ -160,21 +163,25 @@ def _call(
     faults: dict[int, Outcome | None] = {}
     for group, answer in zip(groups, answers, strict=True):
         fault, result = wire.outcome_of(ERRORS, answer)
-        if fault is None:
+        if group[0][1].steps[turn].tidies:
+            fault = None
+        elif fault is None:
             fault = _learn([chain for _, chain in group], turn, result)
         faults.update({place: fault for place, _ in group})
     return faults
 
 
 def _learn(chains: Sequence[Chain], turn: int, result: object) -> Outcome | None:
-    """Let every chain of a call learn its part of the result; Drift when it has another shape."""
+    """Let every chain of a call learn its part of the result; Unknown when it has another
+    shape."""
     bundle = chains[0].steps[turn].bundle
     try:
         parts = bundle.parts(chains, result) if bundle and len(chains) > 1 else [result]
         for chain, part in zip(chains, parts, strict=True):
             chain.steps[turn].learn(chain, part)
     except OddAnswer as error:
-        return Drift(Detail(str(error), "Compare the Tryton release.", "shape"))
+        # The call did succeed: something may have been made. What Tryton holds decides.
+        return Unknown(Detail(str(error), "Compare the Tryton release.", "shape"))
     return None
 
 
@@ -225,13 +232,15 @@ def wizard(
     def closing(chain: Chain) -> Request:
         return wire.call(at, f"wizard.{name}.delete", chain.remembered[name], context=whole)
 
-    return [Step(opening, opened), Step(answering, learn), Step(closing)]
+    return [Step(opening, opened), Step(answering, learn), Step(closing, tidies=True)]
 
 
 def looked_in_vain(writes: Sequence[Write], error: VendorFault | NoAnswer) -> list[Outcome]:
     """The look before the write failed: nothing was sent, so every write was surely not applied."""
     if isinstance(error, VendorFault) and isinstance(error.outcome, Busy | Outage | Denied | Drift):
         return [error.outcome for _ in writes]
+    if isinstance(error, VendorFault) and isinstance(error.outcome, Unknown):
+        return [Outage(error.outcome.detail) for _ in writes]  # a look leaves nothing in doubt
     detail = Detail(
         f"could not look before writing: {error}", "Nothing was sent; it is sent again."
     )

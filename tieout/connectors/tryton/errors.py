@@ -149,9 +149,9 @@ ERRORS = ErrorTable(
             pattern=LOCKED,
         ),
         ErrorRule(
-            "outage",
-            "Tryton or the proxy before it is down",
-            "Start it; the connection resumes by itself.",
+            "unknown",
+            "Tryton or the proxy before it is down, and may have begun the work before it fell",
+            "Start it if it does not come back; what Tryton holds is looked up next.",
             status=(502, 503),
         ),
         ErrorRule(

@@ -153,14 +153,25 @@ def shown(reference: object, row: wire.Row, field: str, path: str) -> str:
 
 
 def rows_by_reference(at: Session, writes: Sequence[Write]) -> dict[str, wire.Row]:
-    """Per reference the sale that counts: the first confirmed one, else the oldest. Raises
-    VendorFault, NoAnswer."""
+    """Per write key the sale that counts: the one whose id is known, else the first confirmed one
+    of the document's company, else its oldest. Tryton's `reference` is free text: another company,
+    or a person, may have written the same. Raises VendorFault, NoAnswer."""
     names = sorted({write.reference for write in writes})
-    there: dict[str, wire.Row] = {}
+    held: dict[str, list[wire.Row]] = {}
     for row in wire.rows(at, ERRORS, "sale.sale", [["reference", "in", names]], FIELDS):
-        name = text(row, "reference")
-        if name not in there or (_weight(row) > _weight(there[name])):
-            there[name] = row
+        held.setdefault(text(row, "reference"), []).append(row)
+    there: dict[str, wire.Row] = {}
+    for write in writes:
+        company = write.document.get("company")
+        rows = [
+            row
+            for row in held.get(write.reference, [])
+            if not named(company, "name")
+            or shown(company, row, "company", "company.party.name") == named(company, "name")
+        ]
+        known = [row for row in rows if text(row, "id") == write.target_id]
+        if rows:
+            there[write.write_key] = max(known or rows, key=_weight)
     return there
 
 
@@ -204,7 +215,7 @@ def plan(
     there: Mapping[str, wire.Row],
 ) -> Planned:
     """The calls this write still needs, given what Tryton holds. Raises NotFound."""
-    row = there.get(write.reference)
+    row = there.get(write.write_key)
     if write.action == "void":
         return _void(at, write, row)
     if write.action == "delete":
@@ -326,7 +337,7 @@ def find(at: Session, writes: Sequence[Write]) -> dict[str, Found | None]:
     there = rows_by_reference(at, writes)
     found: dict[str, Found | None] = {}
     for write in writes:
-        row = there.get(write.reference)
+        row = there.get(write.write_key)
         state = text(row, "state") if row is not None else ""
         unfinished = state in {*OPEN, "confirmed"}
         if row is None or unfinished or (write.action == "void" and not is_void(row)):

@@ -42,7 +42,10 @@ class TrytonSignIn:
             body_of("common.db.login", [self._login, {"password": self._password}, "en"]),
             timeout_seconds=30.0,
         )
-        response = transport(request)
+        try:
+            response = transport(request)
+        except NoAnswer as silence:  # the call that needs the session was not sent
+            raise NoAnswer(f"signing in to Tryton: {silence.words}", never_sent=True) from silence
         if response.status == 401:
             raise SignInFailed(
                 f"Tryton refused the login '{self._login}'",
