@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tieout import __version__
-from tieout.cli import build, demo, running, work
+from tieout.cli import audit, build, demo, running, work
 
 application = typer.Typer(
     name="tieout",
@@ -31,7 +31,7 @@ def root(
     """Keeps CRM, ERP, billing and planning systems in agreement, and proves it."""
 
 
-for verbs in (build, running, work, demo):
+for verbs in (build, running, work, audit, demo):
     verbs.register(application)
 
 

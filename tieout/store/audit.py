@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from tieout import clock
 from tieout.finance.digest import leaf_hash, merkle_root
+from tieout.store import evidence
 from tieout.store.database import Connection
 
 
@@ -42,8 +43,11 @@ def record(
 def action(connection: Connection, actor: str, verb: str, detail: dict[str, object]) -> None:
     """What a person did, with its own audit leaf."""
     text = json.dumps(detail, sort_keys=True, default=str)
-    connection.execute(
-        "INSERT INTO actions (at, actor, verb, detail) VALUES (%s, %s, %s, %s)",
+    row = connection.execute(
+        "INSERT INTO actions (at, actor, verb, detail) VALUES (%s, %s, %s, %s) RETURNING action_id",
         (clock.now(), actor, verb, text),
-    )
-    record(connection, actor, verb, [(f"action/{verb}", text)])
+    ).fetchone()
+    if row is None:
+        raise RuntimeError("the action was not stored")
+    subject = f"action/{verb}/{row[0]}"
+    record(connection, actor, verb, [evidence.of_stored(connection, subject)])

@@ -1,0 +1,256 @@
+"""What an audit leaf stands for: one row, written out in one way when it is made and when checked.
+
+A row's text is a JSON list of its kind and its columns; the leaf holds the SHA-256 of that text.
+What may change later (a dispatch's state, a case) is not in it, what must not change is. Rows from
+before this module have leaves over their own digest; they are still recomputed, just less widely.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from tieout.finance.decimals import canonical_decimal
+from tieout.store.database import Connection
+from tieout.store.dispatches import NewDispatch
+from tieout.store.proofs import Proof
+from tieout.store.records import Record
+
+Leaf = tuple[str, str]  # subject, text
+
+
+def row_text(kind: str, columns: Iterable[object]) -> str:
+    """The row as it is hashed: what a person can read and anybody can hash again."""
+    said = [f"{kind}/1", *map(_plain, columns)]
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Decimal):
+        return canonical_decimal(value)
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat()
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if value is None or isinstance(value, (str, int)):
+        return value
+    raise TypeError(f"a {type(value).__name__} has no place in an audit leaf")
+
+
+def text_of(row: str) -> str:
+    """The leaf's text: the digest of the row's."""
+    return hashlib.sha256(row.encode()).hexdigest()
+
+
+def of_records(records: Sequence[Record]) -> list[Leaf]:
+    """The leaves of record versions: every column but the time of storing."""
+    return [
+        (
+            f"record/{r.record_type}/{r.record_key}/{r.version}",
+            text_of(
+                row_text(
+                    "record",
+                    (
+                        r.record_type, r.record_key, r.version, r.body, r.digest, r.in_scope,
+                        r.system, r.stream, r.source_key, r.source_version, r.arrival_id,
+                        r.mapping, r.mapping_version, r.landscape_hash, r.legal_entity,
+                        r.currency, r.amount, r.accounting_date, r.period, r.status,
+                    ),
+                )
+            ),
+        )
+        for r in records
+    ]  # fmt: skip
+
+
+def of_proofs(proofs: Sequence[Proof]) -> list[Leaf]:
+    """The leaves of proofs: what was meant, what was found, and the verdict."""
+    return [
+        (
+            f"proof/{p.dispatch.write_key}#{p.dispatch.dispatch_id}",
+            text_of(
+                row_text(
+                    "proof",
+                    (
+                        p.dispatch.write_key, p.dispatch.dispatch_id, p.dispatch.document_id,
+                        "agrees" if p.agrees else "differs", p.meant, p.found, p.differences,
+                        p.target_id, p.number, p.digest, p.dispatch.legal_entity,
+                    ),
+                )
+            ),
+        )
+        for p in proofs
+    ]  # fmt: skip
+
+
+def of_dispatches(plans: Sequence[NewDispatch], ids: Sequence[int]) -> list[Leaf]:
+    """The leaves of intents: what was to be written where, before anything left."""
+    return [
+        (
+            f"dispatch/{dispatch_id}",
+            text_of(
+                row_text(
+                    "dispatch",
+                    (
+                        dispatch_id, n.write_key, n.document.document_id, n.revision,
+                        n.generation, n.action, n.document.system, n.document.stream,
+                        n.document.record_type, n.document.record_key, n.record_version, n.flow,
+                        n.reference, n.body, n.digest, n.legal_entity, n.currency, n.amount,
+                        n.period, n.mapping, n.mapping_version, n.landscape_hash,
+                        list(n.rate_ids),
+                    ),
+                )
+            ),
+        )
+        for dispatch_id, n in zip(ids, plans, strict=True)
+    ]  # fmt: skip
+
+
+def of_stored(connection: Connection, subject: str) -> Leaf:
+    """The leaf of a row that was just stored, by its subject (tie_out/12, action/replay/7).
+
+    Raises LookupError when there is no such row.
+    """
+    kind = KINDS[subject.partition("/")[0]]
+    for row in kind.rows(connection, [subject]):
+        return subject, text_of(row.text)
+    raise LookupError(f"no row for the audit leaf {subject}")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row as it is now. `older` is what leaves from before this module were made of; `row` names
+    the row where several older ones share a subject."""
+
+    subject: str
+    at: dt.datetime
+    text: str
+    older: str
+    row: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How rows of one table are read back by their subjects.
+
+    `select` gives subject, time, older text, then the columns; `chosen` picks by a list of keys.
+    """
+
+    name: str
+    table: str
+    select: str
+    chosen: str
+    key: Callable[[str], object]
+    older_chosen: str = ""  # subjects of before this module, without a number at their end
+    mark: str = ""  # what stands before that number
+    id_column: str = ""  # rows with a smaller one than any that has a leaf are from before
+
+    def rows(self, connection: Connection, subjects: Sequence[str]) -> list[Stored]:
+        """The rows of these subjects; several for one are possible (an older proof's)."""
+        keyed = [key for key in map(self.key, subjects) if key is not None]
+        found = connection.execute(f"{self.select} WHERE {self.chosen}", (keyed,)).fetchall()
+        stored = [self._stored(row) for row in found]
+        older = [_rest(one) for one in subjects if self.older_chosen and self.key(one) is None]
+        if older:
+            query = f"{self.select} WHERE {self.older_chosen}"
+            rows = map(self._stored, connection.execute(query, (older,)).fetchall())
+            stored += [
+                Stored(one.subject.rpartition(self.mark)[0], one.at, "", one.older, one.subject)
+                for one in rows
+            ]
+        return stored
+
+    def all_rows(self, connection: Connection) -> Iterable[Stored]:
+        """Every row, streamed."""
+        with connection.cursor(name=f"all_{self.name}") as cursor:
+            cursor.itersize = 2_000
+            for row in cursor.execute(self.select):
+                yield self._stored(row)
+
+    def _stored(self, row: Sequence[Any]) -> Stored:
+        text = row_text(self.name, row[3:])
+        return Stored(str(row[0]), row[1], text, str(row[2]), str(row[0]))
+
+
+def _number(subject: str) -> int | None:
+    last = re.split("[/#]", subject)[-1]
+    return int(last) if last.isdigit() and len(last) < 19 else None
+
+
+def _record(subject: str) -> str | None:
+    parts = subject.split("/")
+    known = len(parts) == 4 and parts[3].isdigit() and len(parts[3]) < 10
+    return "/".join(parts[1:]) if known else None
+
+
+def _rest(subject: str) -> str:
+    return subject.partition("/")[2]
+
+
+KINDS: dict[str, Kind] = {
+    one.name: one
+    for one in (
+        Kind(
+            "record",
+            "records",
+            "SELECT 'record/' || record_type || '/' || record_key || '/' || version, recorded_at, "
+            "digest, record_type, record_key, version, body, digest, in_scope, system, stream, "
+            "source_key, source_version, arrival_id, mapping, mapping_version, landscape_hash, "
+            "legal_entity, currency, amount, accounting_date, period, status FROM records",
+            "(record_type, record_key, version) IN (SELECT split_part(s, '/', 1), "
+            "split_part(s, '/', 2), split_part(s, '/', 3)::int FROM unnest(%s::text[]) s)",
+            _record,
+        ),
+        Kind(
+            "proof",
+            "proofs",
+            "SELECT 'proof/' || d.write_key || '#' || d.dispatch_id, p.read_at, p.digest, "
+            "d.write_key, p.dispatch_id, "
+            "p.document_id, p.verdict, p.meant, p.found, p.differences, p.target_id, p.number, "
+            "p.digest, p.legal_entity FROM proofs p JOIN dispatches d USING (dispatch_id)",
+            "p.dispatch_id = ANY(%s::bigint[])",
+            lambda subject: _number(subject) if "#" in subject else None,
+            "d.write_key = ANY(%s::text[])",
+            "#",
+        ),
+        Kind(
+            "dispatch",
+            "dispatches",
+            "SELECT 'dispatch/' || dispatch_id, planned_at, '', dispatch_id, write_key, "
+            "document_id, revision, generation, action, system, stream, record_type, record_key, "
+            "record_version, flow, reference, body, digest, legal_entity, currency, amount, "
+            "period, mapping, mapping_version, landscape_hash, rate_ids FROM dispatches",
+            "dispatch_id = ANY(%s::bigint[])",
+            _number,
+            id_column="dispatch_id",
+        ),
+        Kind(
+            "tie_out",
+            "tie_outs",
+            "SELECT 'tie_out/' || t.tie_out_id, t.made_at, t.result, t.tie_out_id, t.name, "
+            "t.made_at, t.made_by, t.agrees, t.explained, t.difference, t.result, "
+            "t.landscape_hash, (SELECT coalesce(array_agg(b::text ORDER BY b::text), '{}') "
+            "FROM breaks b WHERE b.tie_out_id = t.tie_out_id) FROM tie_outs t",
+            "t.tie_out_id = ANY(%s::bigint[])",
+            _number,
+        ),
+        Kind(
+            "action",
+            "actions",
+            "SELECT 'action/' || verb || '/' || action_id, at, detail, action_id, at, actor, "
+            "verb, detail FROM actions",
+            "action_id = ANY(%s::bigint[])",
+            _number,
+            "verb = ANY(%s::text[])",
+            "/",
+        ),
+    )
+}
