@@ -34,7 +34,7 @@ down: $(VENV)/.ready  ## Stop what 'make up' started
 	@$(BIN)/tieout down --landscape $(DEMO)
 
 test: lint browser  ## Run everything that must hold: lint, types, one-way rule, all tests
-	@$(BIN)/pytest -n $(JOBS) --dist loadgroup
+	@$(BIN)/pytest -n $(JOBS) --dist loadfile  # a file's tests share what is costly to start
 
 lint: $(VENV)/.ready  ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import simplejson
 
 from tests.processes.shop import DEALS, Shop
 from tieout.cli.telling import FORBIDDEN, NO
-
-pytestmark = pytest.mark.xdist_group("shop")
 
 RECONCILIATION = "bookings_to_orders_to_plan"
 

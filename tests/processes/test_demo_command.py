@@ -17,8 +17,6 @@ from tieout.cli.telling import INTERRUPTED
 SMALL_MONTH = "2022-05"  # the last one: 14 orders
 KEYS = {"arrivals", "records", "dispatches", "proofs", "duplicates", "cases", "tie_outs"}
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 def demo(home: Path, port: int) -> list[str]:
     words = ["demo", "--month", SMALL_MONTH, "--port", str(port), "--folder", str(home), "--json"]

@@ -17,8 +17,6 @@ from tieout.cli.shared import STATE_FOLDER, database_url
 from tieout.cli.telling import UNAVAILABLE
 from tieout.store import embedded
 
-pytestmark = pytest.mark.xdist_group("outages")
-
 # No file of the server may grow beyond this: a real refusal by the kernel that needs no rights. Log
 # segments are just as large, so only tables feel it.
 LARGEST_FILE_BYTES = 16 * 1024 * 1024

@@ -29,8 +29,6 @@ from tieout.cli.processes import Processes
 from tieout.cli.shared import STATE_FOLDER, database_url
 from tieout.store import embedded
 
-pytestmark = pytest.mark.xdist_group("killed")  # they share the undisturbed run
-
 AT_RANDOM = 6
 AIMED = 4
 DRAWN_WITH = 20_200_801

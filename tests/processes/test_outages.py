@@ -28,8 +28,6 @@ from tieout.cli.processes import Processes, start_emulators, start_web
 from tieout.cli.telling import INTERRUPTED, NO
 from tieout.landscape.loader import load
 
-pytestmark = pytest.mark.xdist_group("outages")
-
 DRAWN_WITH = 5
 UNDER_WAY = "SELECT count(*) FROM dispatches WHERE state IN ('planned', 'sending', 'written')"
 

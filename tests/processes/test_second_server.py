@@ -16,8 +16,6 @@ from tieout.cli.shared import STATE_FOLDER
 from tieout.cli.telling import UNAVAILABLE
 from tieout.store import embedded
 
-pytestmark = pytest.mark.xdist_group("outages")
-
 SYSTEM_SERVER = "postgresql://postgres@127.0.0.1:5432/{}?connect_timeout=2"
 
 
