@@ -257,7 +257,7 @@ def _result(said: Mapping[str, object]) -> _Result:
         values = detail.get("values")
         flat = [str(value) for value in values] if isinstance(values, list) else []
         for name, value in zip(flat[::2], flat[1::2], strict=False):
-            if value.isdigit():
+            if value.isascii() and value.isdigit():
                 counts[name] = counts.get(name, 0) + int(value)
     words = "; ".join(str(one.get("localMessageText", "")) for one in details)
     code = str(details[0].get("type", "")) if details else ""

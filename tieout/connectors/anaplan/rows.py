@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from tieout.ports.connector import Write
 
@@ -31,6 +32,8 @@ NUMBERS = ("quantity", "value", "value_group")
 ACTIVE, REMOVED, CANCELLED = "Active", "Removed", "Cancelled"
 MOST_DIGITS = 15
 MOST_NUMBER_LENGTH = 40
+MOST_NUMBER_TEXT = 200
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*", re.ASCII)
 
 Row = dict[str, str]
 
@@ -105,7 +108,8 @@ def from_view(body: bytes) -> list[Row]:
         shown = {"code": line[0], **{name: row[name] for name in COLUMNS[1:]}}
         for name in NUMBERS:
             shown[name] = shown[name] or "0"  # an empty cell is a zero
-            if _decimal(shown[name]) is None:
+            value = _decimal(shown[name])
+            if value is None or abs(value.adjusted()) > MOST_NUMBER_LENGTH:
                 raise NotBookings(f"line {number} of the view: {name} is no number")
         rows.append(shown)
     return rows
@@ -160,6 +164,8 @@ def _row(number: int, one: object) -> Row:
         if isinstance(value, bool | float) or not isinstance(value, str | int | Decimal):
             raise BadDocument(f"row {number}: '{name}' is missing or not text", name)
         row[name] = str(value)
+        if not _fits_a_file(row[name]):
+            raise BadDocument(f"row {number}: '{name}' holds what no text file can", name)
     if not row["code"] or not row["order_id"]:
         raise BadDocument(f"row {number}: 'code' and 'order_id' must not be empty", "code")
     for name in NUMBERS:
@@ -185,11 +191,15 @@ def _number(number: int, code: str, name: str, text: str) -> str:
 
 
 def _decimal(text: str) -> Decimal | None:
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
+    """A number in plain or scientific notation, short enough to be written out; else None."""
+    if len(text) > MOST_NUMBER_TEXT or not _NUMBER.fullmatch(text):
         return None
-    return value if value.is_finite() else None
+    return Decimal(text)
+
+
+def _fits_a_file(text: str) -> bool:
+    """No NUL and no half of a surrogate pair: neither survives a text file in UTF-8."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _zeroed(row: Row, status: str) -> Row:

@@ -12,6 +12,8 @@ import json
 from tieout.ports.http import NoAnswer, Request, Response, Transport
 from tieout.ports.signin import SignInFailed
 
+SIGN_IN_SECONDS = 30.0
+
 
 class TokenSignIn:
     """Holds one token at a time; `renew` drops it, the next call fetches another."""
@@ -32,7 +34,12 @@ class TokenSignIn:
 
     def _fetch(self, transport: Transport) -> str:
         """A fresh token. Whatever goes wrong here, the caller's own request was never sent."""
-        asked = Request("POST", self._url, {"Authorization": f"Basic {self._basic}"})
+        asked = Request(
+            "POST",
+            self._url,
+            {"Authorization": f"Basic {self._basic}"},
+            timeout_seconds=SIGN_IN_SECONDS,
+        )
         try:
             answer = transport(asked)
         except NoAnswer as error:
@@ -56,6 +63,7 @@ def _token_in(answer: Response) -> str:
         return ""
     try:
         said = json.loads(answer.body)
-        return str(said["tokenInfo"]["tokenValue"])
-    except (ValueError, KeyError, TypeError):
+        token = said["tokenInfo"]["tokenValue"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
+    return token if isinstance(token, str) else ""

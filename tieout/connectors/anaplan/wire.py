@@ -98,7 +98,7 @@ def body_of(response: Response) -> Mapping[str, object]:
     """The JSON object of an answer; anything else is an empty one."""
     try:
         said = json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

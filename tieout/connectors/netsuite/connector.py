@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from tieout.connectors.netsuite import wire
 from tieout.connectors.netsuite.errors import ERRORS
@@ -13,6 +12,7 @@ from tieout.connectors.netsuite.reading import fetch_items, read_page
 from tieout.connectors.netsuite.signin import TokenSignIn
 from tieout.connectors.netsuite.streams import DAY, SOURCES, STREAMS
 from tieout.connectors.netsuite.writing import write_all
+from tieout.finance.decimals import parse_amount
 from tieout.finance.outcome import Found, Outcome
 from tieout.ports.connector import Health, Item, Page, PeriodStatus, Total, TotalAsk, Write
 from tieout.ports.errors import VendorFault
@@ -95,14 +95,17 @@ class NetSuiteConnector:
             raise ValueError(
                 f"more than {wire.ROWS_PER_PAGE} groups in {stream}: total by fewer fields"
             )
-        return [
-            Total(
-                tuple(row.get(f"g{index}", "") for index in range(len(groups))),
-                int(row["number"]),
-                Decimal(row.get("total", "0")),
-            )
-            for row in rows
-        ]
+        try:
+            return [
+                Total(
+                    tuple(row.get(f"g{index}", "") for index in range(len(groups))),
+                    int(row["number"]),
+                    parse_amount(row.get("total", "0"), exponents=True),
+                )
+                for row in rows
+            ]
+        except ValueError as error:
+            raise wire.odd_answer(error) from error
 
     def periods(self, at: Session) -> Sequence[PeriodStatus]:
         """Every month-like period, oldest first. Locked for receivables is soft-closed: nothing of
@@ -115,16 +118,21 @@ class NetSuiteConnector:
             "WHERE p.isyear = 'F' AND p.isquarter = 'F' ORDER BY p.startdate, p.id",
             needed=("id", "periodname", "startdate", "enddate"),
         )
-        return [
-            PeriodStatus(
-                row["periodname"],
-                dt.date.fromisoformat(row["startdate"]),
-                dt.date.fromisoformat(row["enddate"]),
-                "closed"
-                if row.get("closed") == "T"
-                else "soft_closed"
-                if "T" in (row.get("alllocked"), row.get("arlocked"))
-                else "open",
-            )
-            for row in rows
-        ]
+        try:
+            return [_period(row) for row in rows]
+        except ValueError as error:
+            raise wire.odd_answer(error) from error
+
+
+def _period(row: wire.Row) -> PeriodStatus:
+    """One accounting period as NetSuite shows it. Raises ValueError."""
+    return PeriodStatus(
+        row["periodname"],
+        dt.date.fromisoformat(row["startdate"]),
+        dt.date.fromisoformat(row["enddate"]),
+        "closed"
+        if row.get("closed") == "T"
+        else "soft_closed"
+        if "T" in (row.get("alllocked"), row.get("arlocked"))
+        else "open",
+    )

@@ -147,7 +147,8 @@ ERRORS = ErrorTable(
             "NetSuite is down for maintenance",
             "Nothing to do: it is tried again with growing pauses.",
             status=(503,),
-            pattern=r"maintenance|SERVER_IS_DOWN|temporarily unavailable",
+            # In these words only: "temporarily unavailable" is what any proxy says.
+            pattern=r"scheduled maintenance|SERVER_IS_DOWN",
         ),
         ErrorRule(
             "unknown",
@@ -184,7 +185,7 @@ def read_fault(response: Response) -> Fault:
     """Find code, words and place; a body in another form is quoted as it is."""
     try:
         body = json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return Fault("", re.sub(r"\s+", " ", response.text())[:_WORDS_KEPT], "")
     if not isinstance(body, dict):
         return Fault("", response.text()[:_WORDS_KEPT], "")

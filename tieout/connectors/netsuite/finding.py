@@ -72,6 +72,8 @@ def _sum(lines: Sequence[Mapping[str, object]]) -> str | None:
         amounts = [Decimal(str(line["amount"])) for line in lines]
     except (KeyError, InvalidOperation):
         return None
+    if not all(amount.is_finite() for amount in amounts):
+        return None
     return format(sum(amounts, Decimal(0)), "f")
 
 
@@ -102,7 +104,9 @@ def _by_reference(at: Session, stream: str, references: Sequence[str]) -> dict[s
     for some in wire.chunks(sorted(set(references))):
         text = source.select(f"t.externalid IN ({wire.quoted(some)})")
         if stream == "salesOrder":
-            text = text.replace(" FROM transaction t ", f", {_LINES} AS lines FROM transaction t ")
+            text = text.replace(
+                " FROM transaction t ", f", {_LINES} AS lines FROM transaction t ", 1
+            )
         rows, _ = wire.query(at, text, needed=("id", "externalid"))
         # External ids match without regard to case.
         shown.update((row["externalid"].lower(), row) for row in rows)

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from tieout.connectors.netsuite.streams import SOURCES, STAMP
-from tieout.connectors.netsuite.wire import ROWS_PER_PAGE, Row, chunks, query
+from tieout.connectors.netsuite.wire import ROWS_PER_PAGE, Row, chunks, odd_answer, query
 from tieout.ports.connector import Item, Page
 from tieout.ports.session import Session
 
 OVERLAP_SECONDS = 60
 ROW_NEEDS = ("id", "lastmodifieddate")
 _STAMP_FORM = "%Y-%m-%d %H:%M:%S"
+_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ def read_page(at: Session, stream: str, cursor: str) -> Page:
     condition = _after("t.lastmodifieddate", "t.id", before.at, before.id)
     text = SOURCES[stream].select(condition) + " ORDER BY t.lastmodifieddate, t.id"
     rows, more = query(at, text, size, ROW_NEEDS)
+    _continuable(rows, "lastmodifieddate")
     items = tuple(_item(row) for row in rows)
     after_at, after_id = before.at, before.id
     if more:
@@ -102,7 +105,7 @@ def _deleted(row: Row) -> Item:
 def _deletions(at: Session, stream: str, before: Cursor, size: int) -> tuple[list[Row], bool]:
     """Deleted rows stand in a table of their own; the changes' tables no longer show them."""
     condition = _after("t.deleteddate", "t.id", before.deleted_at, before.deleted_id)
-    return query(
+    gone, more = query(
         at,
         f"SELECT t.id AS id, t.recordid AS recordid, TO_CHAR(t.deleteddate, '{STAMP}') AS "
         f"deleteddate FROM deletedrecord t WHERE t.type = '{stream}' AND ({condition}) "
@@ -110,6 +113,20 @@ def _deletions(at: Session, stream: str, before: Cursor, size: int) -> tuple[lis
         size,
         ("id", "recordid", "deleteddate"),
     )
+    _continuable(gone, "deleteddate")
+    return gone, more
+
+
+def _continuable(rows: Sequence[Row], stamp: str) -> None:
+    """The cursor made of a row stands in the next query. Raises VendorFault (Drift)."""
+    try:
+        for row in rows:
+            if not _STAMP.fullmatch(row[stamp]) or not dt.datetime.fromisoformat(row[stamp]):
+                raise ValueError(f"{stamp} '{row[stamp]}'")
+            if not (row["id"].isascii() and row["id"].isdigit()):
+                raise ValueError(f"id '{row['id']}'")
+    except ValueError as error:
+        raise odd_answer(error) from error
 
 
 def _after(stamp: str, number: str, at: str, last: int) -> str:

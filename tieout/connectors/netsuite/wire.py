@@ -45,9 +45,16 @@ class BadDocument(Exception):
 def encode(document: Mapping[str, object]) -> bytes:
     """JSON in which the decimal strings of number fields are exact number literals.
     Raises BadDocument for a number that is not one."""
-    return simplejson.dumps(
-        _with_numbers(document, ""), use_decimal=True, ensure_ascii=False, allow_nan=False
-    ).encode()
+    numbers = _with_numbers(document, "")
+    text = simplejson.dumps(numbers, use_decimal=True, ensure_ascii=False, allow_nan=False)
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise BadDocument(
+            "the document holds half a surrogate pair, which is no character",
+            "Correct the text in the source system.",
+            "",
+        ) from None
 
 
 def _with_numbers(value: object, path: str) -> object:
@@ -156,18 +163,23 @@ def rows_of(response: Response, needed: Sequence[str] = ()) -> tuple[list[Row], 
             }
             for item in answer["items"]
         ]
+        if answer["hasMore"] and not found:
+            raise ValueError("it has no rows and promises more")
         lacking = sorted({name for row in found for name in needed if name not in row})
         if lacking:
             raise KeyError(", ".join(lacking))
         return found, bool(answer["hasMore"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        detail = Detail(
-            f"NetSuite's answer to a query has an unexpected form: {type(error).__name__} {error}",
-            "Compare the connector with the vendor's release notes.",
-            "",
-            response.status,
-        )
-        raise VendorFault(Drift(detail)) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise odd_answer(error) from error
+
+
+def odd_answer(error: Exception) -> VendorFault:
+    """An answer that is not in the form the vendor documents."""
+    detail = Detail(
+        f"NetSuite's answer to a query has an unexpected form: {type(error).__name__} {error}",
+        "Compare the connector with the vendor's release notes.",
+    )
+    return VendorFault(Drift(detail))
 
 
 def quoted(texts: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import quote
 
 from tieout.connectors.netsuite import wire
 from tieout.connectors.netsuite.errors import outcome_of
@@ -101,6 +102,7 @@ def _invoice_call(at: Session, write: Write, reference: str) -> Request:
                 'Let the mapping fill createdFrom: {"id": the order\'s internal id}.',
                 "createdFrom",
             )
+        wire.check_reference(void_reference(reference))  # what is posted must be voidable
         sent = {name: value for name, value in document.items() if name not in _NOT_SENT}
         path = f"salesOrder/{order['id']}/!transform/invoice"
         return wire.record_call(at, "POST", path, {**sent, "externalId": reference})
@@ -109,7 +111,7 @@ def _invoice_call(at: Session, write: Write, reference: str) -> Request:
         date = void_date(document)
         if date:
             sent["tranDate"] = date
-        key = write.target_id or f"eid:{reference}"
+        key = quote(write.target_id, safe="") or f"eid:{reference}"
         return wire.record_call(at, "POST", f"invoice/{key}/!transform/creditMemo", sent)
     raise _refuse(
         "a posted invoice is not edited",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import msgspec
@@ -135,7 +134,7 @@ class Salesforce:
         # A full page, or one that the vendor cut short, is followed by another: from the last row
         # seen, not from the vendor's locator, which expires.
         more = bool(items) and (not answer.done or len(items) == most)
-        asked = stands.asked if stands.sweeping else _vendor_clock(response)
+        asked = stands.asked if stands.sweeping else wire.vendor_clock(response.header("Date"))
         last = items[-1] if items else None
         after = Cursor(
             last.version if last else stands.stamp,
@@ -178,7 +177,8 @@ class Salesforce:
         try:
             text = bytes(raw).decode()
             head = msgspec.json.decode(text, type=wire.Head)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            wire.instant_of(head.SystemModstamp)  # the next page continues from it
+        except (*wire.UNREADABLE, ValueError) as error:
             raise _drift(f"a record is not in the agreed form: {error}") from None
         key = wire.full_id(head.Id)
         if key is None:
@@ -215,7 +215,9 @@ class Salesforce:
 
     def write(self, at: Session, stream: str, writes: Sequence[Write]) -> Sequence[Outcome]:
         """Set fields of existing rows by id. A void sets them too: the document says what to."""
-        outcomes: list[Outcome | None] = [_refused_beforehand(write) for write in writes]
+        outcomes: list[Outcome | None] = [
+            _refused_beforehand(self.streams[stream], write) for write in writes
+        ]
         places = [place for place, outcome in enumerate(outcomes) if outcome is None]
         for start in range(0, len(places), MOST_ROWS_PER_CALL):
             part = places[start : start + MOST_ROWS_PER_CALL]
@@ -239,7 +241,7 @@ class Salesforce:
             return [self._classified(at, response)] * len(writes)
         try:
             rows = msgspec.json.decode(response.body, type=list[wire.RowAnswer])
-        except msgspec.DecodeError:
+        except wire.UNREADABLE:
             rows = []
         if len(rows) != len(writes):
             detail = Detail(
@@ -332,14 +334,14 @@ def _drift(words: str) -> VendorFault:
 def _decoded(response: Response, form: type[T]) -> T:
     try:
         return msgspec.json.decode(response.body, type=form)
-    except msgspec.DecodeError as error:
+    except wire.UNREADABLE as error:
         raise _drift(f"Salesforce's answer is not in the agreed form: {error}") from None
 
 
 def _row(raw: msgspec.Raw) -> dict[str, object]:
     try:
         return msgspec.json.decode(raw, type=dict[str, object])
-    except msgspec.DecodeError as error:
+    except wire.UNREADABLE as error:
         raise _drift(f"a record is not in the agreed form: {error}") from None
 
 
@@ -358,16 +360,7 @@ def _where(stands: Cursor, overlap_seconds: float) -> str:
     return f" WHERE SystemModstamp >= {wire.instant_literal(start)}"
 
 
-def _vendor_clock(response: Response) -> str:
-    """The vendor's `Date` in the form of its stamps; empty when it sent none."""
-    try:
-        when = parsedate_to_datetime(response.header("Date"))
-    except ValueError:
-        return ""
-    return when.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
-
-
-def _refused_beforehand(write: Write) -> Outcome | None:
+def _refused_beforehand(stream: Stream, write: Write) -> Outcome | None:
     """Writes that this connector never sends."""
     if write.action not in {"change", "void"}:
         return Rejected(
@@ -383,13 +376,24 @@ def _refused_beforehand(write: Write) -> Outcome | None:
                 "Check that the mapping's target id is the Id of the Opportunity.",
             )
         )
+    field = wire.fault_in(stream, write)
+    if field:
+        return Rejected(
+            Detail(
+                f"{field} holds {write.document[field]!r:.80}, which cannot be sent as it is",
+                "Correct the value in the source system or in the mapping.",
+                field=field,
+            )
+        )
     return None
 
 
 def _row_outcome(row: wire.RowAnswer, key: str) -> Outcome:
     """What became of one row of a call that was answered 200."""
+    if row.success and wire.full_id(row.id or key) == key:
+        return Written(key)
     if row.success:
-        return Written(wire.full_id(row.id or "") or key)
+        return Unknown(Detail(f"Salesforce says yes for row {row.id!r:.30} instead", _LOOK))
     if not row.errors:
         return Unknown(Detail("Salesforce failed the row without saying why", http_status=200))
     first = row.errors[0]

@@ -53,12 +53,6 @@ ERRORS = ErrorTable(
             "Look at the vendor's trust page; it is tried again by itself.",
             code=("SERVER_UNAVAILABLE",),
         ),
-        ErrorRule(
-            "outage",
-            "Salesforce is not available",
-            "Look at the vendor's trust page; it is tried again by itself.",
-            status=(503,),
-        ),
         # --- passing trouble of one record ---------------------------------------------------
         ErrorRule(
             "busy",
@@ -92,7 +86,9 @@ ERRORS = ErrorTable(
             "unknown",
             "Salesforce failed while it worked on the call",
             "Read-back tells whether it was applied; look at the vendor's trust page.",
-            status=(500, 502, 504),
+            # A 503 without a code is not Salesforce's own: whoever stands before it may have passed
+            # the call on.
+            status=(500, 502, 503, 504),
         ),
         # --- the interface is no longer the agreed one ---------------------------------------
         ErrorRule(

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from xml.etree.ElementTree import Element, ParseError
 
 import msgspec
@@ -27,6 +28,8 @@ ACKNOWLEDGED = (
     b"</notificationsResponse></soapenv:Body></soapenv:Envelope>"
 )
 NUMERIC = {"amount", "quantity", "rate", "number", "integer"}
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -80,8 +83,23 @@ def instant_literal(when: dt.datetime) -> str:
 
 
 def instant_of(text: str) -> dt.datetime:
-    """The vendor's 2026-05-08T21:20:00.000+0000 as an instant. Raises ValueError."""
-    return dt.datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z")
+    """The vendor's 2026-05-08T21:20:00.000+0000, in whatever precision and zone, as an instant.
+    Raises ValueError."""
+    when = dt.datetime.fromisoformat(text)
+    if when.tzinfo is None:
+        raise ValueError(f"'{text}' names no time zone")
+    return when
+
+
+def vendor_clock(date: str) -> str:
+    """A `Date` header in the form of the vendor's stamps; empty when there is none."""
+    try:
+        when = parsedate_to_datetime(date)
+    except ValueError:
+        return ""
+    if when.tzinfo is None:  # "-0000" means UTC without a place (RFC 5322 §3.3)
+        when = when.replace(tzinfo=dt.UTC)
+    return when.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
 
 
 # --- answers ------------------------------------------------------------------------------------
@@ -157,7 +175,7 @@ def refusal(response: Response) -> tuple[str, str, str]:
     """(code, message, field at fault) of a refused call; empty where the body is not theirs."""
     try:
         said = msgspec.json.decode(response.body, type=list[_Refusal])
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return "", "", ""
     if not said:
         return "", "", ""
@@ -165,6 +183,24 @@ def refusal(response: Response) -> tuple[str, str, str]:
 
 
 # --- writes -------------------------------------------------------------------------------------
+
+
+def fault_in(stream: Stream, write: Write) -> str:
+    """The first field whose value cannot be put on the wire as it is; "" when all can."""
+    types = {one.name: one.type for one in stream.fields}
+    for name, value in write.document.items():
+        numeric = types.get(name, "text") in NUMERIC and isinstance(value, str)
+        if (numeric and not NUMBER.fullmatch(str(value))) or not _encodable(value):
+            return name
+    return ""
+
+
+def _encodable(value: object) -> bool:
+    try:
+        _ENCODER.encode(value)
+    except (UnicodeEncodeError, TypeError):  # half a surrogate pair, a value JSON does not have
+        return False
+    return True
 
 
 def update_body(stream: Stream, writes: Sequence[Write], ids: Sequence[str]) -> bytes:
