@@ -22,7 +22,7 @@ from tieout.ports.connector import Finds, Stream, Write
 from tieout.ports.errors import VendorFault
 from tieout.ports.http import NoAnswer
 from tieout.ports.signin import SignInFailed
-from tieout.store import audit, cases, dispatches, documents, proofs, runs
+from tieout.store import audit, cases, dispatches, documents, evidence, proofs, runs
 from tieout.store.cases import NewCase
 from tieout.store.dispatches import Change, Dispatch
 from tieout.store.proofs import Attempt, Proof
@@ -274,12 +274,7 @@ def _commit(context: Context, verdicts: _Verdicts, system: str, stream: str) -> 
         touched += [str(document_id) for document_id, _, _ in verdicts.refusals]
         runs.wake(connection, "document", touched)
         move(connection, [_posted(proof.dispatch) for proof in agreed])
-        audit.record(
-            connection,
-            context.actor,
-            "prove",
-            [(f"proof/{proof.dispatch.write_key}", proof.digest) for proof in verdicts.proofs],
-        )
+        audit.record(connection, context.actor, "prove", evidence.of_proofs(verdicts.proofs))
 
 
 def _posted(one: Dispatch) -> Movement:

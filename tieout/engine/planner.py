@@ -15,7 +15,7 @@ from tieout.engine.context import Context
 from tieout.engine.rendering import Rendered
 from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.rules import document as rule
-from tieout.store import dispatches
+from tieout.store import audit, dispatches, evidence
 from tieout.store.arrivals import partition_of
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
@@ -89,7 +89,9 @@ class Planner:
         if self.dropped:
             dispatches.supersede(self.connection, self.dropped)
         if self.plans:
-            dispatches.plan(self.connection, self.plans)
+            ids = dispatches.plan(self.connection, self.plans)
+            leaves = evidence.of_dispatches(self.plans, ids)
+            audit.record(self.connection, self.context.actor, "plan", leaves)
 
     def _carry_out(
         self,

@@ -22,7 +22,7 @@ from tieout.landscape.schema import ReconciliationSpec, SideSpec
 from tieout.ports.connector import Reads
 from tieout.rules.matching import ZERO, Break, Comparison, Side, Stake, compare
 from tieout.rules.selection import compile_selection
-from tieout.store import audit, cases
+from tieout.store import audit, cases, evidence
 from tieout.store.database import Connection
 
 MOST_PAGES = 2_000
@@ -273,7 +273,8 @@ def _store(context: Context, connection: Connection, spec: ReconciliationSpec, o
             "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [(row[0], one.left.name, one.right.name, *_break_row(spec, gap)) for gap in one.breaks],
         )
-    audit.record(connection, context.actor, "reconcile", [(f"tie_out/{row[0]}", text)])
+    leaf = evidence.of_stored(connection, f"tie_out/{row[0]}")
+    audit.record(connection, context.actor, "reconcile", [leaf])
 
 
 def _break_row(spec: ReconciliationSpec, gap: Break) -> tuple[object, ...]:

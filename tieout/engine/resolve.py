@@ -17,7 +17,7 @@ from tieout.engine.record_making import Batch, Maker, settle, wanted
 from tieout.finance.digest import record_key
 from tieout.rules.mapping import Row
 from tieout.rules.spec import RecordTypeSpec
-from tieout.store import arrivals, audit, cases, records, runs
+from tieout.store import arrivals, audit, cases, evidence, records, runs
 from tieout.store.arrivals import GONE, Arrival
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
@@ -197,9 +197,4 @@ def _write(
     keep_rates(connection, lookups.used.values())
     arrivals.settle(connection, batch.settled)
     move(connection, batch.movements)
-    audit.record(
-        connection,
-        context.actor,
-        "resolve",
-        [(f"record/{r.record_type}/{r.record_key}/{r.version}", r.digest) for r in batch.records],
-    )
+    audit.record(connection, context.actor, "resolve", evidence.of_records(batch.records))

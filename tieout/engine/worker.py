@@ -16,6 +16,7 @@ from tieout import clock
 from tieout.engine import confirm, dispatch, flow, periods, resolve
 from tieout.engine.collect import collect
 from tieout.engine.context import Context
+from tieout.engine.sealing import Sealer
 from tieout.store import leases
 from tieout.store.arrivals import PARTITIONS
 from tieout.store.leases import LEASE_SECONDS, LeaseLost
@@ -68,6 +69,7 @@ class Worker:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._renewed_at = float("-inf")
+        self._seal = Sealer(context)
 
     def run(self, stopping: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
         """Tick until `stopping()`; leases are given back at the end. Survives a lost lease by
@@ -89,8 +91,10 @@ class Worker:
                     self._renewed_at = float("-inf")
                     continue
                 on_tick(done)
+                self._seal()
                 if not done.busy:
                     self._idle(ears)
+            self._seal(at_once=True)
             with self.context.database.transaction() as connection:
                 leases.give_back(connection, self.context.holder)
 
