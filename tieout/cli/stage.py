@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from tieout import clock
 from tieout.cli import processes as children
 from tieout.cli.processes import Processes, fail_if_ended
 from tieout.cli.running import bring_down, bring_up
 from tieout.cli.shared import database_url
-from tieout.cli.telling import NotAvailable, undisturbed
+from tieout.cli.telling import undisturbed
+from tieout.cli.watching import wait_for_landscape
 from tieout.engine.context import Context
 from tieout.engine.opening import renew
 
-RENEW_SECONDS = 20.0
 EMULATED_ERP = "netsuite"
 
 
@@ -63,15 +62,7 @@ class LocalStage:
 
     def wait_for_landscape(self, context: Context) -> None:
         renew(context)
-        log = self._folder / ".tieout" / "log" / "worker.log"
-        deadline = clock.monotonic() + RENEW_SECONDS
-        while context.landscape.content_hash[:12] not in log.read_text(errors="replace"):
-            self.look()
-            if clock.monotonic() > deadline:
-                raise NotAvailable(
-                    f"the worker did not take up the changed landscape; its log is {log}"
-                )
-            clock.sleep(0.2)
+        wait_for_landscape(context)
 
     def close(self) -> None:
         with undisturbed():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tieout import clock
+from tieout.cli.telling import NotAvailable
 from tieout.engine import dispatch
 from tieout.engine.context import Context
 from tieout.engine.rest import Progress, progress
@@ -12,6 +13,7 @@ from tieout.engine.worker import lease_names, tick
 from tieout.store import leases
 
 LOOK_SECONDS = 0.25
+TAKE_UP_SECONDS = 15.0
 
 
 class RestAwaiter:
@@ -54,7 +56,9 @@ class RestAwaiter:
         context = self._context
         before = set(context.leases)
         with context.database.transaction() as connection:
-            context.leases = leases.take(connection, lease_names(context), context.holder)
+            context.leases = leases.take(
+                connection, lease_names(context), context.holder, context.landscape.content_hash
+            )
         if set(context.leases) - before:
             dispatch.recover(context)
 
@@ -64,3 +68,21 @@ class RestAwaiter:
         if self._on_progress is not None:
             self._on_progress(now)
         return now
+
+
+def wait_for_landscape(context: Context) -> None:
+    """Wait until every worker works by the landscape as it is on disk now.
+
+    Raises NotAvailable when one still does not: it may have refused the changed files.
+    """
+    deadline = clock.monotonic() + TAKE_UP_SECONDS
+    while True:
+        with context.database.transaction() as connection:
+            if not leases.behind(connection, context.landscape.content_hash):
+                return
+        if clock.monotonic() > deadline:
+            raise NotAvailable(
+                f"a worker still works by an older landscape after {TAKE_UP_SECONDS:.0f} s; "
+                "its log, .tieout/log/worker.log, says why. Nothing was replayed"
+            )
+        clock.sleep(LOOK_SECONDS)

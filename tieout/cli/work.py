@@ -24,7 +24,7 @@ from tieout.cli.shared import (
     person,
 )
 from tieout.cli.telling import AnswerIsNo, say_json, told
-from tieout.cli.watching import RestAwaiter
+from tieout.cli.watching import RestAwaiter, wait_for_landscape
 from tieout.engine.reconcile import TieOut
 from tieout.engine.reconcile import reconcile as run_reconciliation
 from tieout.engine.replay import replay as put_back
@@ -115,14 +115,23 @@ def replay(
     actor: ActorOption = "",
     reason: Annotated[str, typer.Option(help="Only cases of this class of trouble.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed.")] = False,
+    landed: Annotated[
+        bool | None,
+        typer.Option(
+            "--landed/--not-landed",
+            show_default=False,
+            help="What you saw when you looked for a document in doubt.",
+        ),
+    ] = None,
     wait: Annotated[float, typer.Option(help="Seconds to wait for rest at most.")] = 120.0,
     as_json: JsonOption = False,
 ) -> None:
     """Put what a case stopped back in line, once it is mended; never a second document."""
     with opened(landscape_folder(folder), environment, actor or operating_user()) as context:
         context.actor = person(context.landscape, actor, REPLAYERS).name
+        wait_for_landscape(context)
         done = [
-            put_back(context, any_id=one, reason=reason, dry_run=dry_run)
+            put_back(context, any_id=one, reason=reason, dry_run=dry_run, landed=landed)
             for one in (any_ids or [""])
         ]
         rested = dry_run or RestAwaiter(context, wait).work_until_rest(poll_first=True)
@@ -130,8 +139,11 @@ def replay(
             still = {one.case_id for one in case_store.read(connection)}
     chosen = sorted({case_id for one in done for case_id in one.cases})
     closed = [case_id for case_id in chosen if case_id not in still]
-    verb = "would be replayed" if dry_run else "replayed"
-    out(as_json).print(f"{len(chosen)} case(s) {verb}; {len(closed)} closed, {len(still)} open.")
+    out(as_json).print(
+        f"{len(chosen)} case(s) would be replayed; nothing was changed."
+        if dry_run
+        else f"{len(chosen)} case(s) replayed; {len(closed)} closed, {len(still)} open in all."
+    )
     if as_json:
         say_json(
             {

@@ -191,7 +191,9 @@ def _tie_out(
         name=f"{spec.name}: {left.name} = {right.name}",
         left=one,
         right=other,
-        comparison=compare(left, right, Decimal(spec.tolerance_each), stakes),
+        comparison=compare(
+            left, right, Decimal(spec.tolerance_each), stakes, Decimal(spec.tolerance_total)
+        ),
         differences={currency: gap for currency, gap in differences.items() if gap},
         groups=_groups(spec, left, right),
     )

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tieout import clock
 from tieout.engine.context import Context
 from tieout.engine.steps import references
-from tieout.store import arrivals, audit, cases, documents, records
+from tieout.store import arrivals, audit, cases, documents, records, runs
 from tieout.store.cases import Case
 from tieout.store.database import Connection
 from tieout.store.totals import Movement, move
@@ -39,10 +40,14 @@ def replay(
     any_id: str = "",
     reason: str = "",
     dry_run: bool = False,
+    landed: bool | None = None,
 ) -> Replayed:
     """Replay open cases: by id, by any id of their record, by reason, or all of them.
 
-    `dry_run` says what would be put back and changes nothing. Raises NothingToReplay.
+    `dry_run` says what would be put back and changes nothing. `landed` is what a person saw when
+    looking for documents in doubt: True, the target has them (they are read back and proved);
+    False, it has not (they are sent again); None leaves such cases as they are.
+    Raises NothingToReplay.
     """
     with context.database.transaction() as connection:
         chosen = [
@@ -67,13 +72,15 @@ def replay(
         )
         if dry_run:
             return found
+        if landed is not None:
+            _settle_doubts(connection, chosen, landed)
         _read_again(connection, held)
         _run_again(connection, context, stuck)
         audit.action(
             connection,
             context.actor,
             "replay",
-            {"cases": list(found.cases), "any_id": any_id, "reason": reason},
+            {"cases": list(found.cases), "any_id": any_id, "reason": reason, "landed": landed},
         )
         connection.execute("SELECT pg_notify('tieout_work', 'replay')")
     return found
@@ -88,6 +95,26 @@ def _ids_of(connection: Connection, case: Case) -> set[str]:
         (case.record_key, case.record_key),
     ).fetchall()
     return {name for name in known | {str(v) for row in rows for v in row} if name}
+
+
+def _settle_doubts(connection: Connection, chosen: Sequence[Case], landed: bool) -> None:
+    """A person has looked: what landed is read back and proved, what did not is sent again."""
+    rows = connection.execute(
+        "UPDATE dispatches SET state = %s, due_at = %s, looks = 0 "
+        "WHERE dispatch_id = ANY(%s) AND state = 'in_doubt' RETURNING dispatch_id, document_id",
+        (
+            "written" if landed else "planned",
+            clock.now(),
+            [case.dispatch_id for case in chosen if case.dispatch_id is not None],
+        ),
+    ).fetchall()
+    settled = {int(row[0]) for row in rows}
+    cases.close(
+        connection,
+        [case.case_id for case in chosen if case.dispatch_id in settled],
+        "a person looked: it is there" if landed else "a person looked: it is not there",
+    )
+    runs.wake(connection, "document", [str(row[1]) for row in rows])
 
 
 def _read_again(connection: Connection, held: Sequence[Case]) -> None:

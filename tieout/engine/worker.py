@@ -69,6 +69,7 @@ class Worker:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._renewed_at = float("-inf")
+        self._told = ""  # the landscape state that our leases name
         self._seal = Sealer(context)
 
     def run(self, stopping: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
@@ -99,13 +100,18 @@ class Worker:
                 leases.give_back(connection, self.context.holder)
 
     def _keep_leases(self) -> None:
-        if clock.monotonic() - self._renewed_at < RENEW_SECONDS:
+        unchanged = self._told == self.context.landscape.content_hash
+        if unchanged and clock.monotonic() - self._renewed_at < RENEW_SECONDS:
             return
         before = set(self.context.leases)
         with self.context.database.transaction() as connection:
             self.context.leases = leases.take(
-                connection, lease_names(self.context), self.context.holder
+                connection,
+                lease_names(self.context),
+                self.context.holder,
+                self.context.landscape.content_hash,
             )
+        self._told = self.context.landscape.content_hash
         self._renewed_at = clock.monotonic()
         if set(self.context.leases) - before:
             dispatch.recover(self.context)

@@ -12,7 +12,7 @@ from tieout.rules.place import Place, Problem
 from tieout.rules.spec import MappingSpec
 
 Lane = Literal["close_critical", "standard", "bulk"]
-ClosedPeriod = Literal["hold", "re_date"]
+ClosedPeriod = Literal["hold"]
 
 VERBS: tuple[Verb, ...] = ("ensure", "require", "write")
 LANES = ("close_critical", "standard", "bulk")
@@ -53,7 +53,7 @@ def load_flow(
         steward=form.text("steward"),
         place=form.place,
         lane=cast(Lane, form.choice("lane", LANES, "standard")),
-        closed_period=cast(ClosedPeriod, form.choice("closed_period", ("hold", "re_date"), "hold")),
+        closed_period=cast(ClosedPeriod, form.choice("closed_period", ("hold",), "hold")),
         fresh_within_seconds=fresh,
     )
 

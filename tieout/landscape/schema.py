@@ -92,7 +92,7 @@ class FlowSpec:
     steward: str
     place: Place
     lane: Literal["close_critical", "standard", "bulk"] = "standard"
-    closed_period: Literal["hold", "re_date"] = "hold"
+    closed_period: Literal["hold"] = "hold"
     fresh_within_seconds: float | None = None
 
 

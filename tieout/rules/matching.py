@@ -77,22 +77,26 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sides compared. `within` is what differences inside the tolerance add up to."""
+    """Two sides compared. `within` is what differences inside the tolerance of each record add up
+    to; more of it than `most_within` in all is no agreement, and nothing explains it."""
 
     difference: Decimal
     breaks: tuple[Break, ...]
     within: Decimal
+    most_within: Decimal = ZERO
 
     @property
     def agrees(self) -> bool:
-        return not self.breaks
+        return not self.breaks and abs(self.within) <= self.most_within
 
     @property
     def explained(self) -> bool:
         """Whether the open cases account for every break, and for the difference to the cent."""
         by_cases = sum((one.difference for one in self.breaks if one.case_id is not None), ZERO)
-        return all(one.case_id is not None for one in self.breaks) and (
-            by_cases + self.within == self.difference
+        return (
+            all(one.case_id is not None for one in self.breaks)
+            and abs(self.within) <= self.most_within
+            and by_cases + self.within == self.difference
         )
 
     @property
@@ -100,8 +104,15 @@ class Comparison:
         return sum(one.case_id is None for one in self.breaks)
 
 
-def compare(left: Side, right: Side, tolerance: Decimal, stakes: Mapping[str, Stake]) -> Comparison:
-    """Compare two sides. `stakes` holds open cases by record key.
+def compare(
+    left: Side,
+    right: Side,
+    tolerance: Decimal,
+    stakes: Mapping[str, Stake],
+    most_within: Decimal = ZERO,
+) -> Comparison:
+    """Compare two sides. `tolerance` is for each record, `most_within` for what all differences
+    inside it may add up to. `stakes` holds open cases by record key.
 
     A case explains a break only when it is about exactly the money that one of the sides shows:
     a case about another amount explains nothing.
@@ -121,4 +132,4 @@ def compare(left: Side, right: Side, tolerance: Decimal, stakes: Mapping[str, St
         breaks.append(
             Break(key, kind, group, one, other, stake.case_id if stake and explains else None)
         )
-    return Comparison(left.total - right.total, tuple(breaks), within)
+    return Comparison(left.total - right.total, tuple(breaks), within, most_within)

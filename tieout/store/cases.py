@@ -113,6 +113,15 @@ def close_for_sources(
     ).rowcount
 
 
+def close(connection: Connection, case_ids: Sequence[int], because: str) -> int:
+    """Close these cases; returns how many were open."""
+    return connection.execute(
+        "UPDATE cases SET state = 'closed', closed_at = %s, closed_by = 'tieout', "
+        "closed_because = %s WHERE state = 'open' AND case_id = ANY(%s)",
+        (clock.now(), because, list(case_ids)),
+    ).rowcount
+
+
 def close_for_runs(connection: Connection, run_ids: Sequence[int], because: str) -> int:
     """Close the cases of runs that went on; returns how many."""
     return connection.execute(

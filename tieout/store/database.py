@@ -138,6 +138,8 @@ def _refuse_unsafe(connection: psycopg.Connection[Any]) -> None:
 
 def _ensure_roles(connection: psycopg.Connection[Any]) -> None:
     for role in ("tieout_owner", "tieout_app", "tieout_audit"):
+        if _is_member(connection, role):
+            continue
         try:
             with contextlib.suppress(
                 psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation
@@ -161,6 +163,16 @@ def _ensure_roles(connection: psycopg.Connection[Any]) -> None:
             sql.Identifier(database)
         )
     )
+
+
+def _is_member(connection: psycopg.Connection[Any], role: str) -> bool:
+    """Whether the role is there and this login may use it: an administrator has seen to it."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = %s "
+        "AND pg_has_role(current_user, oid, 'MEMBER') AND NOT rolsuper)",
+        (role,),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def migrations() -> list[tuple[str, str]]:

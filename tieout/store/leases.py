@@ -31,10 +31,13 @@ def live(connection: Connection, holder: uuid.UUID) -> None:
     connection.execute("SELECT pg_advisory_lock(%s)", (life_key(holder),))
 
 
-def take(connection: Connection, names: Sequence[str], holder: uuid.UUID) -> dict[str, int]:
+def take(
+    connection: Connection, names: Sequence[str], holder: uuid.UUID, landscape_hash: str = ""
+) -> dict[str, int]:
     """Take every named lease that is free, expired, orphaned or ours; renew ours.
 
-    Returns lease name -> epoch for what the holder has now.
+    Returns lease name -> epoch for what the holder has now. `landscape_hash` tells others which
+    state of the landscape the holder works by.
     """
     now = clock.now()
     connection.execute(
@@ -50,7 +53,7 @@ def take(connection: Connection, names: Sequence[str], holder: uuid.UUID) -> dic
         "  OR l.life_key NOT IN (SELECT key FROM living)) "
         "  ORDER BY l.name FOR UPDATE OF l SKIP LOCKED) "
         "UPDATE leases l SET holder = %(holder)s, expires_at = %(expires)s, "
-        "life_key = %(life_key)s, "
+        "life_key = %(life_key)s, landscape_hash = %(hash)s, "
         "epoch = CASE WHEN l.holder = %(holder)s THEN l.epoch ELSE l.epoch + 1 END "
         "FROM free WHERE l.name = free.name RETURNING l.name, l.epoch",
         {
@@ -58,10 +61,22 @@ def take(connection: Connection, names: Sequence[str], holder: uuid.UUID) -> dic
             "holder": holder,
             "now": now,
             "life_key": life_key(holder),
+            "hash": landscape_hash,
             "expires": now + dt.timedelta(seconds=LEASE_SECONDS),
         },
     ).fetchall()
     return {str(name): int(epoch) for name, epoch in rows}
+
+
+def behind(connection: Connection, landscape_hash: str) -> int:
+    """How many leases are held by living workers that work by another state of the landscape."""
+    row = connection.execute(
+        "SELECT count(*) FROM leases WHERE holder IS NOT NULL AND expires_at > %s "
+        "AND landscape_hash <> %s AND life_key IN (SELECT (classid::bigint << 32) | objid::bigint "
+        "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted)",
+        (clock.now(), landscape_hash),
+    ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def hold(connection: Connection, leases: dict[str, int], holder: uuid.UUID) -> None:
