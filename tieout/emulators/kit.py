@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -140,7 +141,7 @@ class EmulatorFactory(Protocol):
 def save_tables(tables: Mapping[str, object], path: Path) -> None:
     """Write the tables whole, then rename: a crash leaves the old file or the new one."""
     beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(tables, default=_to_json, ensure_ascii=False), encoding="utf-8")
+    beside.write_bytes(_bytes(json.dumps(tables, default=_to_json, ensure_ascii=False)))
     beside.replace(path)
 
 
@@ -172,10 +173,32 @@ def _from_json(value: dict[str, object]) -> object:
 
 
 def read_json(body: bytes) -> object:
-    """Parse a request body; every number with a fraction or exponent is a Decimal."""
-    return json.loads(body, parse_float=Decimal)
+    """Parse a request body; every number with a fraction or exponent is a Decimal.
+
+    Raises json.JSONDecodeError for all that is no JSON, or is nested or long beyond measure.
+    """
+    try:
+        return json.loads(body, parse_float=Decimal, parse_constant=_no_constant)
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:  # not UTF-8, a NaN, too many digits, too deep
+        raise json.JSONDecodeError(str(error), "", 0) from None
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"JSON has no {name}")
 
 
 def write_json(value: object) -> bytes:
     """Serialise like a vendor: Decimals become number literals, exactly as they are."""
-    return simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=_to_json).encode()
+    return _bytes(simplejson.dumps(value, use_decimal=True, ensure_ascii=False, default=_to_json))
+
+
+def _bytes(text: str) -> bytes:
+    """JSON text in UTF-8; half a surrogate pair stays what it was, as JSON's own escape."""
+    return text.encode("utf-8", "backslashreplace")
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a parameter or a part of a path says in ASCII digits; None if it is none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tieout import clock
-from tieout.emulators.kit import write_json
+from tieout.emulators.kit import whole_number, write_json
 from tieout.ports.http import Request, Response
 
 Row = dict[str, object]
@@ -97,6 +97,7 @@ def _sorted(rows: Sequence[Mapping[str, object]], sort: str) -> Sequence[Mapping
 
 
 def _whole_number(value: str, name: str) -> int:
-    if not value.isdigit():
+    number = whole_number(value)
+    if number is None:
         raise Refusal(400, f"Invalid value for parameter {name}: {value}")
-    return int(value)
+    return number

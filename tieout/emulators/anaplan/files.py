@@ -13,7 +13,7 @@ from typing import cast
 
 from tieout.emulators.anaplan.answers import Refusal, Row, Tables, one, page, text
 from tieout.emulators.anaplan.seed import a_file
-from tieout.emulators.kit import read_json
+from tieout.emulators.kit import read_json, whole_number
 from tieout.ports.http import Request, Response
 
 MOST_CHUNK_BYTES = 50 * 1024 * 1024
@@ -51,7 +51,8 @@ class Shelf:
         if upload is None:
             raise Refusal(404, f"File {file_id} not found or no upload was begun")
         expected = cast(int, upload["expected"])
-        if not number.isdigit() or (expected >= 0 and int(number) >= expected):
+        place = whole_number(number)
+        if place is None or (expected >= 0 and place >= expected):
             raise Refusal(400, f"Chunk {number} is outside the announced {expected} chunks")
         kind = request.header("Content-Type").split(";")[0].strip()
         data = request.body
@@ -64,7 +65,7 @@ class Shelf:
             raise Refusal(415, f"Content type {kind or 'missing'} is not supported")
         if len(data) > MOST_CHUNK_BYTES:
             raise Refusal(413, "A chunk may hold at most 50 MB")
-        cast(dict[str, str], upload["chunks"])[number] = base64.b64encode(data).decode()
+        cast(dict[str, str], upload["chunks"])[str(place)] = base64.b64encode(data).decode()
         return Response(204)
 
     def complete(self, file_id: str) -> Response:
@@ -84,9 +85,10 @@ class Shelf:
     def chunk(self, file_id: str, number: str) -> Response:
         """`GET files/{id}/chunks/{n}`."""
         chunks = self._chunks(file_id)
-        if not number.isdigit() or int(number) >= len(chunks):
+        place = whole_number(number)
+        if place is None or place >= len(chunks):
             raise Refusal(404, f"Chunk {number} of file {file_id} not found")
-        return Response(200, BYTES_TYPE, chunks[int(number)])
+        return Response(200, BYTES_TYPE, chunks[place])
 
     def whole(self, file_id: str) -> Response:
         """`GET files/{id}`: every chunk in one body."""

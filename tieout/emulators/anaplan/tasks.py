@@ -18,6 +18,7 @@ from tieout.emulators.anaplan.answers import Refusal, Row, Tables, one, page, te
 from tieout.emulators.anaplan.files import BYTES_TYPE, Shelf, chunk_rows, cut
 from tieout.emulators.anaplan.loading import Loaded, load
 from tieout.emulators.anaplan.seed import timescale
+from tieout.emulators.kit import whole_number
 from tieout.ports.http import Request, Response
 
 WAITING_SHARE = 0.2  # of a task's time it is NOT_STARTED
@@ -125,8 +126,9 @@ class Desk:
             return Response(200, BYTES_TYPE, data)
         if rest == ["chunks"]:
             return page(request, "chunk", "chunks", chunk_rows(len(pieces)))
-        if len(rest) == 2 and rest[1].isdigit() and int(rest[1]) < len(pieces):
-            return Response(200, BYTES_TYPE, pieces[int(rest[1])])
+        place = whole_number(rest[1]) if len(rest) == 2 else None
+        if place is not None and place < len(pieces):
+            return Response(200, BYTES_TYPE, pieces[place])
         raise Refusal(404, "No such dump chunk")
 
     def _task(self, kind: str, action_id: str, task_id: str) -> Row:

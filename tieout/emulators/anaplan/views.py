@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from tieout.emulators.anaplan.answers import JSON_TYPE, Refusal, Table, text
 from tieout.emulators.anaplan.loading import COLUMNS
-from tieout.emulators.kit import write_json
+from tieout.emulators.kit import whole_number, write_json
 from tieout.ports.http import Request, Response
 
 MOST_CELLS = 1_000_000
@@ -20,8 +20,8 @@ def data(request: Request, bookings: Table) -> Response:
     """`GET models/{m}/views/{v}/data`: CSV unless JSON is asked for. 400 above a million cells."""
     if len(bookings) * len(LINE_ITEMS) > MOST_CELLS:
         raise Refusal(400, f"The view holds more than {MOST_CELLS} cells")
-    most = request.arguments().get("maxRows", "")
-    chosen = dict(list(bookings.items())[: int(most)]) if most.isdigit() else bookings
+    most = whole_number(request.arguments().get("maxRows", ""))
+    chosen = bookings if most is None else dict(list(bookings.items())[:most])
     if "application/json" in request.header("Accept"):
         rows = [
             {"rowCoordinates": [code], "cells": [_cell(row.get(name)) for name in LINE_ITEMS]}

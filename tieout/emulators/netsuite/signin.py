@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Mapping
 
 from tieout import clock
+from tieout.emulators.kit import whole_number
 from tieout.emulators.netsuite.answers import Refused
 from tieout.emulators.netsuite.record_types import Row
 from tieout.ports import oauth1
@@ -32,8 +33,8 @@ def check_token(request: Request, settings: Mapping[str, str], nonces: dict[str,
     if given.get("oauth_signature_method") != oauth1.METHOD:
         raise _refused(settings, "signature_method_rejected")
     now = int(clock.now().timestamp())
-    stamp = given["oauth_timestamp"]
-    if not stamp.isdecimal() or abs(now - int(stamp)) > SKEW_SECONDS:
+    stamp = whole_number(given["oauth_timestamp"])
+    if stamp is None or abs(now - stamp) > SKEW_SECONDS:
         raise _refused(settings, "timestamp_refused")
     known = (settings["consumer_key"], settings["token_id"])
     if (given["oauth_consumer_key"], given["oauth_token"]) != known:

@@ -7,6 +7,7 @@ import re
 import sqlite3
 from decimal import Decimal
 
+from tieout.emulators.kit import whole_number
 from tieout.emulators.netsuite.answers import Refused, self_link
 from tieout.emulators.netsuite.mirror import Mirror
 
@@ -125,9 +126,10 @@ def paging(limit: str, offset: str) -> tuple[int, int]:
 
 
 def _whole(text: str, name: str) -> int:
-    if not text.isdecimal():
+    number = whole_number(text)
+    if number is None:
         raise _parameter(name, "Provide a non-negative whole number.")
-    return int(text)
+    return number
 
 
 def _parameter(name: str, words: str) -> Refused:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import cast
 
+from tieout.emulators.kit import whole_number
 from tieout.emulators.salesforce.model import ObjectDefinition, object_named
 from tieout.emulators.salesforce.rows import Row, Rows
 from tieout.emulators.salesforce.values import ApiError, full_id
@@ -200,10 +201,11 @@ def resolve(value: object, answers: Mapping[str, object]) -> object:
 def _looked_up(match: re.Match[str], answers: Mapping[str, object]) -> object:
     found: object = answers.get(match.group(1))
     for part in re.findall(r"[A-Za-z0-9_]+", match.group(2)):
+        place = whole_number(part)
         if isinstance(found, dict):
             found = found.get(part)
-        elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
-            found = found[int(part)]
+        elif isinstance(found, list) and place is not None and place < len(found):
+            found = found[place]
         else:
             found = None
     if found is None:

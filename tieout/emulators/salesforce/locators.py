@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from tieout import clock
+from tieout.emulators.kit import whole_number
 from tieout.emulators.salesforce.model import OBJECTS, ObjectDefinition
 from tieout.emulators.salesforce.rows import Row, Rows, Tables
 from tieout.emulators.salesforce.select import nested_rows, run, shown, source_of
@@ -41,7 +42,7 @@ class Queries:
         """The page that a `nextRecordsUrl` names."""
         locator, _, offset = page.rpartition("-")
         kept = self.tables.get("_locators", {}).get(locator)
-        if kept is None or not offset.isdigit() or _expired(kept):
+        if kept is None or whole_number(offset) is None or _expired(kept):
             raise ApiError(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         text, nested = str(kept["query"]), str(kept["nested"])
         query = parse(text)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from tieout.emulators.kit import whole_number
 from tieout.emulators.salesforce.values import ApiError, instant_of
 
 MOST_CHARACTERS = 100_000
@@ -208,10 +209,11 @@ class _Parser:
 
     def whole_number(self) -> int:
         kind, text = self.peek()
-        if kind != "number" or not text.isdigit():
+        number = whole_number(text) if kind == "number" else None
+        if number is None:
             raise self.unexpected()
         self.at += 1
-        return int(text)
+        return number
 
     def condition(self) -> Condition:
         self.depth += 1
