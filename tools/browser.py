@@ -34,7 +34,8 @@ def main() -> int:
             return 0
     print(
         "Could not install Chromium. Install it with your package manager, or set CHROMIUM to "
-        "its path, and run again.", file=sys.stderr,
+        "its path, and run again.",
+        file=sys.stderr,
     )
     return 1
 

@@ -42,7 +42,8 @@ class Target(RuleBasedStateMachine):
             assert not isinstance(move, Cancel), "nothing is left to drop"
         if isinstance(move, Plan):
             if self.actual.open_state:
-                assert move.replaces_plan and self.actual.unsent_plan, "two open dispatches"
+                assert move.replaces_plan, "two open dispatches"
+                assert self.actual.unsent_plan, "a dispatch that may have left was replaced"
             if move.action == "change":
                 assert self.on_change == "update", "a change that policy does not allow"
             digest = "void" if move.action == "void" else self.desired or ""
