@@ -9,9 +9,10 @@ import pytest
 from tests.landscape.conftest import Break, connectors
 from tieout.landscape.checker import check
 from tieout.landscape.examples import example
+from tieout.landscape.functions import callables, python_functions
 from tieout.landscape.loader import load
 from tieout.ports.registry import connectors as installed
-from tieout.rules.place import Place, Problem
+from tieout.rules.place import BadLandscape, Place, Problem
 
 RECONCILIATION = """\
 reconciliation: balances
@@ -285,6 +286,20 @@ FUNCTIONS = "from decimal import Decimal\n\n\ndef half(x: Decimal) -> Decimal:\n
         ("half", "sqrt", 4, "the name of a function of SQL"),
         ("half", "Half", 4, "has capitals"),
         ("\n\ndef", "\nassert 1 > 2\ndef", 3, "fails to load"),
+        ("\n\ndef", "\nraise SystemExit(0)\ndef", 3, "fails to load"),
+        ("\n\ndef", "\nbe = open\ndef", 3, "calls 'open'"),
+        ("\n\ndef", "\nbe = getattr\ndef", 3, "calls 'getattr'"),
+        ("return x", "return x if hash('a') else x", 5, "calls 'hash'"),
+        ("\n\ndef", "\nbe = __builtins__\ndef", 3, "calls '__builtins__'"),
+        ("\n\ndef", "\nimport dataclasses as d; s = d.sys\ndef", 3, "'dataclasses.sys'"),
+        ("\n\ndef", "\nfrom dataclasses import sys\ndef", 3, "'dataclasses.sys'"),
+        ("\n\ndef", "\nimport collections.abc; c = collections._sys\ndef", 3, "_sys'"),
+        ("\n\ndef", "\nimport datetime; n = datetime.datetime.now\ndef", 3, "calls 'now'"),
+        ("\n\ndef", "\nfrom decimal import getcontext\ndef", 3, "calls 'getcontext'"),
+        ("\n\ndef", "\nimport decimal; decimal.getcontext().prec = 3\ndef", 3, "'getcontext'"),
+        ("    return x", "    global z; z = x\n    return x", 5, "keeps 'z'"),
+        ("\n\ndef", "\ns = '{0.__globals__}'\ndef", 3, "calls '__'"),
+        ("return x", "return " + "-" * 100_000 + "x", 1, "is not Python"),
     ],
 )
 def test_functions_are_typed_and_pure(
@@ -297,12 +312,42 @@ def test_functions_are_typed_and_pure(
 def test_functions_are_loaded_by_path(folder: Path) -> None:
     from decimal import Decimal
 
-    from tieout.landscape.functions import callables
-
     (folder / "functions.py").write_text(FUNCTIONS.replace("return x", "return x * 2"))
     assert load(folder).functions["half"].parameters == (("x", "Decimal"),)
     assert callables(folder)["half"](Decimal("1.10")) == Decimal("2.20")
     assert check(load(folder), connectors()) == []
+
+
+def test_functions_may_use_all_of_what_they_may_import(folder: Path) -> None:
+    source = (
+        "import collections.abc\nimport datetime as dt\nimport re\n"
+        "from decimal import ROUND_HALF_UP, Decimal, localcontext\n\n"
+        "def cents(x: Decimal) -> Decimal:\n"
+        "    with localcontext() as context:\n        context.prec = 50\n"
+        "        return x.quantize(Decimal('0.01'), rounding=ROUND_HALF_UP)\n\n"
+        "def quarter_of(day: dt.date) -> str:\n"
+        "    assert isinstance((), collections.abc.Sequence)\n"
+        "    return re.sub('Q0', 'Q4', f'Q{(day.month - 1) // 3}')\n"
+    )
+    (folder / "functions.py").write_text(source)
+    assert set(load(folder).functions) == {"cents", "quarter_of"}
+
+
+def test_functions_that_changed_after_the_landscape_was_read_do_not_run(folder: Path) -> None:
+    """An approval covers the bytes that were read, not whatever stands there by now."""
+    (folder / "functions.py").write_text(FUNCTIONS)
+    landscape = load(folder)
+    assert set(python_functions(landscape)) == {"half"}
+    (folder / "functions.py").write_text(FUNCTIONS.replace("return x", "return x * 2"))
+    with pytest.raises(BadLandscape, match="has changed"):
+        python_functions(landscape)
+
+
+def test_functions_of_another_file_are_not_linked_in(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.py").write_text(FUNCTIONS)
+    (folder / "functions.py").symlink_to(tmp_path / "elsewhere.py")
+    with pytest.raises(BadLandscape, match="link"):
+        callables(folder)
 
 
 def test_expressions_call_functions_and_are_judged_by_their_types(

@@ -12,30 +12,18 @@ import datetime as dt
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
 
+from tieout.landscape import purity
+from tieout.landscape.reader import read_bytes
 from tieout.landscape.schema import FunctionSpec, Landscape
 from tieout.rules.expression import taken_name
 from tieout.rules.place import BadLandscape, Place, Problem
 from tieout.rules.python_functions import PythonFunction, PythonType
 
-ALLOWED_IMPORTS = (
-    "__future__",
-    "collections.abc",
-    "dataclasses",
-    "datetime",
-    "decimal",
-    "fractions",
-    "functools",
-    "itertools",
-    "math",
-    "re",
-    "string",
-    "typing",
-    "unicodedata",
-)
 TYPES: Mapping[str, type] = {
     "Decimal": Decimal,
     "str": str,
@@ -45,29 +33,19 @@ TYPES: Mapping[str, type] = {
     "dt.date": dt.date,
     "datetime.date": dt.date,
 }
-FORBIDDEN_CALLS = (
-    "open",
-    "exec",
-    "eval",
-    "compile",
-    "__import__",
-    "input",
-    "breakpoint",
-    "globals",
-    "print",
-)
-CLOCK_CALLS = ("now", "utcnow", "today")
 
 
 def declared(source: bytes, file: str, problems: list[Problem]) -> dict[str, FunctionSpec]:
     """The public functions in `source`, typed; what is wrong with it goes into `problems`."""
     try:
         tree = ast.parse(source, filename=file)
-    except (SyntaxError, ValueError) as error:
+        impure = list(purity.findings(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         problems.append(Problem(Place(file, line), f"is not Python: {error}", "Correct it"))
         return {}
-    _forbidden(tree, file, problems)
+    problems += [Problem(Place(file, line), what, advice) for line, what, advice in impure]
+    digest = hashlib.sha256(source).hexdigest()
     found: dict[str, FunctionSpec] = {}
     for node in tree.body:
         if isinstance(node, ast.AsyncFunctionDef):
@@ -87,23 +65,27 @@ def declared(source: bytes, file: str, problems: list[Problem]) -> dict[str, Fun
             if node.name in found:
                 what = f"function '{node.name}' stands twice"
                 problems.append(Problem(Place(file, node.lineno), what, "Remove one of them"))
-            found[node.name] = _signature(node, file, problems)
+            found[node.name] = replace(_signature(node, file, problems), source_hash=digest)
     return found
 
 
 def callables(folder: Path, file: str = "functions.py") -> dict[str, Callable[..., object]]:
     """The public functions of a landscape, loaded by path. Raises BadLandscape if they do not
     pass `declared`, or if the module fails while it loads."""
+    return {name: function for name, (_, function) in _loaded(folder, file).items()}
+
+
+def _loaded(folder: Path, file: str) -> dict[str, tuple[FunctionSpec, Callable[..., object]]]:
     path = folder / file
     if not path.is_file():
         return {}
     problems: list[Problem] = []
-    source = path.read_bytes()
+    source = read_bytes(folder, file)
     specs = declared(source, file, problems)
     if problems:
         raise BadLandscape(problems)
     module = _module(source, path, file)
-    return {name: getattr(module, name) for name in specs}
+    return {name: (spec, getattr(module, name)) for name, spec in specs.items()}
 
 
 def python_functions(landscape: Landscape) -> dict[str, PythonFunction]:
@@ -111,19 +93,18 @@ def python_functions(landscape: Landscape) -> dict[str, PythonFunction]:
     cannot be loaded, or are no longer those that the landscape was loaded with."""
     if not landscape.functions:
         return {}
-    loaded = callables(landscape.folder)
+    loaded = _loaded(landscape.folder, "functions.py")
     for name, spec in landscape.functions.items():
-        if name not in loaded:
-            raise BadLandscape(
-                [Problem(spec.place, f"function '{name}' is gone since", "Load it again")]
-            )
+        if name not in loaded or loaded[name][0].source_hash != spec.source_hash:
+            what = f"{spec.place.file} has changed since function '{name}' was read"
+            raise BadLandscape([Problem(spec.place, what, "Check it and start again")])
     return {
         name: PythonFunction(
             name,
             tuple((one, PythonType.of(written)) for one, written in spec.parameters),
             PythonType.of(spec.returns),
             spec.place,
-            loaded[name],
+            loaded[name][1],
             str(landscape.folder / spec.place.file),
         )
         for name, spec in landscape.functions.items()
@@ -138,7 +119,7 @@ def _module(source: bytes, path: Path, file: str) -> ModuleType:
     sys.modules[name] = module  # where its dataclasses look up the types they name
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # Whatever a landscape's own code raises is a problem of that landscape, with its place.
         raise BadLandscape(
             [Problem(Place(file, _line_of(error, path)), f"fails to load: {error}", "Correct it")]
@@ -146,7 +127,7 @@ def _module(source: bytes, path: Path, file: str) -> ModuleType:
     return module
 
 
-def _line_of(error: Exception, path: Path) -> int:
+def _line_of(error: BaseException, path: Path) -> int:
     line, trace = 1, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(path):
@@ -194,43 +175,4 @@ def _type(
     problems.append(
         Problem(Place(file, node.lineno), f"{what} of function '{node.name}' {said}", advice)
     )
-    return ""
-
-
-def _forbidden(tree: ast.Module, file: str, problems: list[Problem]) -> None:
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or "."]
-        for name in names:
-            if name not in ALLOWED_IMPORTS:
-                problems.append(
-                    Problem(
-                        Place(file, getattr(node, "lineno", 1)),
-                        f"imports '{name}': functions may not reach the network, files, the "
-                        "clock or chance",
-                        f"Pass what it needs as a parameter. Allowed: {', '.join(ALLOWED_IMPORTS)}",
-                    )
-                )
-        called = _called(node)
-        if called:
-            problems.append(
-                Problem(
-                    Place(file, getattr(node, "lineno", 1)),
-                    f"calls '{called}': a function must be pure",
-                    "Pass what it needs as a parameter",
-                )
-            )
-
-
-def _called(node: ast.AST) -> str:
-    if isinstance(node, ast.Call):
-        if isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS:
-            return node.func.id
-        if isinstance(node.func, ast.Attribute) and node.func.attr in CLOCK_CALLS:
-            return node.func.attr
-    if isinstance(node, ast.Attribute) and node.attr.startswith("__"):
-        return node.attr
     return ""

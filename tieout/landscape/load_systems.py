@@ -98,6 +98,12 @@ def _system_environment(table: Table, what: str, problems: list[Problem]) -> Env
                 f"'{address}' of {what} is neither https nor this machine",
                 "Use https://",
             )
+        elif "@" in address.split("//", 1)[-1].partition("/")[0] or "\\" in address:
+            form.complain(
+                form.place_of(where),
+                f"an address of {what} holds a user name",  # or a secret: it is not repeated
+                "Write the host alone; credentials belong to secrets",
+            )
     return EnvironmentSpec(
         settings=settings,
         secrets=_secrets(form, emulate),

@@ -200,6 +200,7 @@ class FunctionSpec:
     parameters: tuple[tuple[str, str], ...]
     returns: str
     place: Place
+    source_hash: str = ""  # of the whole file, as it was when it was judged
 
 
 @dataclass(frozen=True)
