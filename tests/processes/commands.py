@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -22,20 +21,21 @@ from tieout.ports.http import Request
 from tieout.ports.transport import http_transport
 
 FIRST_PORT = 18380
+LAST_PORT = 19580
 PORTS_FOR_ONE = 4
-PORTS_FOR_EACH_RUNNER = 120
 MONTH = "2020-08"
 SEED = 7
 
 
 def free_ports() -> int:
-    """The first of four free loopback ports; parallel test runners look in ranges of their own."""
-    runner = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "0")) or 0)
-    first = FIRST_PORT + runner * PORTS_FOR_EACH_RUNNER
-    for port in range(first, first + PORTS_FOR_EACH_RUNNER, PORTS_FOR_ONE):
+    """The first of four free loopback ports. Every process looks from a place of its own, so that
+    test runs side by side, of this checkout or another, do not take each other's."""
+    places = range(FIRST_PORT, LAST_PORT, PORTS_FOR_ONE)
+    first = os.getpid() % len(places)
+    for port in (*places[first:], *places[:first]):
         if all(_is_free(port + offset) for offset in range(PORTS_FOR_ONE)):
             return port
-    raise AssertionError(f"no four free ports from {first} on")
+    raise AssertionError(f"no four free ports between {FIRST_PORT} and {LAST_PORT}")
 
 
 def _is_free(port: int) -> bool:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.processes.commands import (
     await_that,
-    free_ports,
-    processes_of,
-    quick_landscape,
     table,
-    tieout,
     tieout_started,
 )
 from tests.processes.end_state import posted_twice
@@ -165,37 +159,3 @@ def test_an_interrupted_sync_is_continued_by_the_next(shop: Shop) -> None:
     again = shop.sync()
     assert again.code == 0, again.err
     assert_complete(shop)
-
-
-def test_up_twice_is_one_and_down_twice_is_fine(shop: Shop) -> None:
-    """Last: it takes everything down and up again, and the emulated systems remember."""
-    port = ("--port", str(shop.port))
-    tied = shop("reconcile", "--as", "elena", "--json").json
-    first, second = shop("up", *port, "--json"), shop("up", *port)
-    assert (first.code, second.code) == (0, 0), first.err + second.err
-    assert "Running already" in second.out
-    one_worker = [line for line in processes_of(shop.folder) if " worker " in line]
-    assert len(one_worker) == 1
-    down = shop("down", "--json")
-    assert down.code == 0
-    assert {"worker", "web", "emulator-netsuite", "postgres"} <= set(down.json["stopped"])
-    assert processes_of(shop.folder) == []
-    nothing = shop("down")
-    assert nothing.code == 0
-    assert "nothing was running" in nothing.out
-    assert shop("up", *port).code == 0
-    assert shop("reconcile", "--as", "elena", "--json").json == tied
-    assert_complete(shop)
-
-
-def test_a_taken_port_is_named_and_nothing_is_left_running(home: Path) -> None:
-    port = free_ports()
-    folder = quick_landscape(home, port)
-    with socket.socket() as somebody:
-        somebody.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        somebody.bind(("127.0.0.1", port + 2))
-        somebody.listen()
-        done = tieout("up", "--port", port, folder=folder)
-    assert done.code == 5, done.out
-    assert f"port {port + 2} for netsuite is taken" in done.err
-    assert processes_of(folder) == []

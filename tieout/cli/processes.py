@@ -23,6 +23,7 @@ from tieout.landscape.schema import EnvironmentSpec, Landscape
 
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
+LET_GO_SECONDS = 1.0
 CONSOLE_PORT = 18180
 TAIL_CHARACTERS = 2_000
 _ORDER = ("worker", "web")  # stopped first: they use the others
@@ -228,14 +229,21 @@ def log_tail(folder: Path, name: str) -> str:
 
 
 def refuse_taken(address: str, what: str) -> None:
+    """Raises NotAvailable when somebody listens there, and goes on listening: the threads of a
+    process that was killed just now may hold its port a moment longer than its pid."""
     host, _, port = address.partition(":")
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        if probe.connect_ex((host, int(port))) == 0:
+    deadline = clock.monotonic() + LET_GO_SECONDS
+    while True:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex((host, int(port))) != 0:
+                return
+        if clock.monotonic() > deadline:
             raise NotAvailable(
                 f"port {port} for {what} is taken by another program; stop it, or choose other "
                 "ports in environments/*.yaml (the demo: --port)"
             )
+        clock.sleep(0.05)
 
 
 def _alive(pid: int) -> bool:

@@ -34,10 +34,18 @@ Every verb ends with one of these. Anything else is a defect of Tieout and shows
 
 
 def commands() -> dict[str, Any]:
-    """Every verb for people, in the order of the help page."""
-    group = typer.main.get_command(application)
-    found: dict[str, Any] = getattr(group, "commands", {})
-    return {name: one for name, one in found.items() if not one.hidden}
+    """Every verb for people, in the order of the help page; `audit verify` is one of them."""
+    return _verbs("", typer.main.get_command(application))
+
+
+def _verbs(before: str, group: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, one in getattr(group, "commands", {}).items():
+        if one.hidden:
+            continue
+        inner = _verbs(f"{before}{name} ", one)
+        found |= inner or {f"{before}{name}": one}
+    return found
 
 
 def document() -> str:
