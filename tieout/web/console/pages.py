@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ from tieout.web.console.lanes import draw
 from tieout.web.console.templates import Templates, record_url
 
 MOST_QUERY_CHARACTERS = 400
-_GREATEST_BIGINT = 2**63 - 1
+MOST_SHOWN = 40  # characters of a number that is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ def router(context: Context, templates: Templates) -> APIRouter:
         ("/records/{any_id:path}", pages.record),
         ("/exceptions", pages.exceptions),
         ("/exceptions/list", pages.exception_list),
-        ("/exceptions/{case_id:int}", pages.case),
+        ("/exceptions/{case_id}", pages.case),
         ("/tie-outs", pages.tie_outs),
-        ("/tie-outs/{tie_out_id:int}", pages.tie_out),
+        ("/tie-outs/{tie_out_id}", pages.tie_out),
     )
     for path, build in paths:
         routes.get(f"{path}.json")(_as_json(context, build))
@@ -108,6 +109,11 @@ def _as_html(context: Context, templates: Templates, build: Build) -> Callable[[
         )
 
     return respond
+
+
+def _number(asked: str) -> int | None:
+    """The number in an address, as the database counts; None when it can be none of ours."""
+    return int(asked) if re.fullmatch(r"[0-9]{1,18}", asked) else None
 
 
 class _Pages:
@@ -176,10 +182,13 @@ class _Pages:
         )
 
     def case(self, connection: Connection, request: Request) -> Page:
-        number = min(int(request.path_params["case_id"]), _GREATEST_BIGINT)
-        page = exceptions.one_case(connection, number)
+        asked = str(request.path_params["case_id"])
+        number = _number(asked)
+        page = exceptions.one_case(connection, number) if number is not None else None
         if page is None:
-            raise NotFound(f"There is no case {number}", "The open cases are under Exceptions.")
+            raise NotFound(
+                f"There is no case {asked[:MOST_SHOWN]}", "The open cases are under Exceptions."
+            )
         return Page("case.html", page, {"now": clock.now()})
 
     def tie_outs(self, connection: Connection, request: Request) -> Page:
@@ -188,10 +197,12 @@ class _Pages:
         return Page("tie_outs.html", found, {"name": name, "most": tie_outs.MOST_TIE_OUTS})
 
     def tie_out(self, connection: Connection, request: Request) -> Page:
-        number = min(int(request.path_params["tie_out_id"]), _GREATEST_BIGINT)
-        page = tie_outs.one_tie_out(connection, number)
+        asked = str(request.path_params["tie_out_id"])
+        number = _number(asked)
+        page = tie_outs.one_tie_out(connection, number) if number is not None else None
         if page is None:
             raise NotFound(
-                f"There is no tie-out {number}", "The ones there are stand under Tie-outs."
+                f"There is no tie-out {asked[:MOST_SHOWN]}",
+                "The ones there are stand under Tie-outs.",
             )
         return Page("tie_out.html", page, {"most_breaks": tie_outs.MOST_BREAKS})
