@@ -54,7 +54,7 @@ def register(application: typer.Typer) -> None:
 
 def seal(
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -86,7 +86,7 @@ def seal(
 
 def verify(
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     key: KeyOption = None,
     against: Annotated[
@@ -118,7 +118,7 @@ def verify(
 def prove(
     any_id: Annotated[str, typer.Argument(metavar="ID", help="Any id of a record or document.")],
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     to: Annotated[
         Path | None, typer.Option(show_default=False, help="Folder: one JSON file per proof.")
@@ -147,7 +147,7 @@ def prove(
 def export(
     target: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     with_rows: Annotated[
         bool, typer.Option("--with-rows", help="The rows too: they hold business data.")

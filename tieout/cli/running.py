@@ -23,6 +23,7 @@ from tieout.cli.shared import (
     EnvironmentOption,
     FolderOption,
     JsonOption,
+    chosen_environment,
     database_url,
     landscape_folder,
     opened,
@@ -34,9 +35,10 @@ from tieout.cli.telling import AnswerIsNo, NotAvailable, say_json, told, undistu
 from tieout.cli.watching import RestAwaiter
 from tieout.engine import trouble
 from tieout.engine.context import Context
-from tieout.engine.opening import UnknownEnvironment, load_checked, open_context, renew
+from tieout.engine.opening import load_checked, open_context, renew
 from tieout.engine.rest import progress
 from tieout.engine.worker import Tick, Worker
+from tieout.landscape.loader import load
 from tieout.ports.registry import connector as connector_named
 from tieout.rules.place import BadLandscape
 from tieout.store import audit, database, embedded
@@ -57,7 +59,7 @@ def register(application: typer.Typer) -> None:
 
 def up(
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     port: Annotated[int, typer.Option(help="Port of the console on 127.0.0.1.")] = CONSOLE_PORT,
     as_json: JsonOption = False,
 ) -> None:
@@ -84,11 +86,7 @@ def bring_up(
     """Start the processes of a landscape; `say` hears what takes long. Raises BadLandscape,
     DatabaseUnfit, NotAvailable."""
     landscape, _ = load_checked(folder)
-    if environment not in landscape.environments:
-        known = ", ".join(sorted(landscape.environments)) or "none"
-        raise UnknownEnvironment(
-            f"the landscape '{landscape.name}' has no environment '{environment}'; it has: {known}"
-        )
+    environment = chosen_environment(landscape, environment)
     _refuse_full_disk(folder)
     running = Processes(folder)
     before = {one.name for one in running.all() if one.running}
@@ -145,7 +143,7 @@ def _stop_database(folder: Path) -> bool:
 
 def sync(
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     wait: Annotated[float, typer.Option(help="Seconds to wait for rest at most.")] = 600.0,
     as_json: JsonOption = False,
@@ -159,7 +157,7 @@ def sync(
         who = person(context.landscape, actor, OPERATORS)
         context.actor = who.name
         with context.database.transaction() as connection:
-            audit.action(connection, who.name, "sync", {"environment": environment})
+            audit.action(connection, who.name, "sync", {"environment": context.environment})
             trouble.ask_again(connection)
         awaiter = RestAwaiter(context, wait)
         rested = awaiter.work_until_rest(poll_first=True)
@@ -184,7 +182,7 @@ def sync(
 
 def doctor(
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Look at everything the landscape needs, and say what to mend."""
@@ -216,7 +214,7 @@ def _health(context: Context, system: str) -> tuple[bool, str]:
     return health.well, words
 
 
-def worker(folder: FolderOption = None, environment: EnvironmentOption = "demo") -> None:
+def worker(folder: FolderOption = None, environment: EnvironmentOption = "") -> None:
     """Keep turning the record plane until SIGTERM (a child process of `up`)."""
     url = os.environ.get("TIEOUT_DATABASE_URL")
     if not url:
@@ -229,7 +227,9 @@ def worker(folder: FolderOption = None, environment: EnvironmentOption = "demo")
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    with open_context(landscape_folder(folder), environment, url, actor="worker") as context:
+    found = landscape_folder(folder)
+    chosen = chosen_environment(load(found), environment)
+    with open_context(found, chosen, url, actor="worker") as context:
         look = _Renewer(context)
         Worker(context).run(lambda: stopping, look)
 

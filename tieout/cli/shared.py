@@ -17,7 +17,7 @@ from rich.console import Console
 
 from tieout.cli.telling import NotPermitted
 from tieout.engine.context import Context
-from tieout.engine.opening import open_context
+from tieout.engine.opening import known_environment, open_context
 from tieout.landscape.loader import load
 from tieout.landscape.schema import Landscape, Person
 from tieout.store import database, embedded
@@ -39,7 +39,11 @@ FolderOption = Annotated[
 EnvironmentOption = Annotated[
     str,
     typer.Option(
-        "--environment", "-e", envvar="TIEOUT_ENVIRONMENT", help="Environment of the landscape."
+        "--environment",
+        "-e",
+        envvar="TIEOUT_ENVIRONMENT",
+        show_default=False,
+        help="Environment of the landscape; default: the only one, else demo.",
     ),
 ]
 ActorOption = Annotated[
@@ -106,12 +110,23 @@ def opened(folder: Path, environment: str, actor: str) -> Iterator[Context]:
     ran_before = embedded.running(state) is not None if state.exists() else False
     url = database_url(folder)
     try:
-        database.prepare(url, load(folder).name)
-        with open_context(folder, environment, url, actor=actor) as context:
+        landscape = load(folder)
+        database.prepare(url, landscape.name)
+        chosen = chosen_environment(landscape, environment)
+        with open_context(folder, chosen, url, actor=actor) as context:
             yield context
     finally:
         if not ran_before and not os.environ.get("TIEOUT_DATABASE_URL"):
             embedded.stop(state)
+
+
+def chosen_environment(landscape: Landscape, given: str) -> str:
+    """The environment to work in: as given, else the only one, else the demo's.
+
+    Raises UnknownEnvironment, which lists the ones there are.
+    """
+    name = given or (next(iter(landscape.environments)) if len(landscape.environments) == 1 else "")
+    return known_environment(landscape, name or "demo")
 
 
 def person(landscape: Landscape, given: str, roles: tuple[str, ...]) -> Person:

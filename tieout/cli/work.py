@@ -50,7 +50,7 @@ def register(application: typer.Typer) -> None:
 def show(
     any_id: Annotated[str, typer.Argument(metavar="ANY-ID", help="Any id of any system.")],
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     as_json: JsonOption = False,
 ) -> None:
@@ -72,7 +72,7 @@ def show(
 
 def cases(
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     state: Annotated[str, typer.Option(help="open, closed, or all.")] = "open",
     as_json: JsonOption = False,
@@ -111,7 +111,7 @@ def replay(
         list[str] | None, typer.Argument(metavar="[ANY-ID]...", help="Cases or records; none: all.")
     ] = None,
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     reason: Annotated[str, typer.Option(help="Only cases of this class of trouble.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed.")] = False,
@@ -163,7 +163,7 @@ def reconcile(
         list[str] | None, typer.Argument(metavar="[NAME]...", help="None: all reconciliations.")
     ] = None,
     folder: FolderOption = None,
-    environment: EnvironmentOption = "demo",
+    environment: EnvironmentOption = "",
     actor: ActorOption = "",
     as_json: JsonOption = False,
 ) -> None:

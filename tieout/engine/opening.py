@@ -60,11 +60,7 @@ def open_context(
     Raises BadLandscape, UnknownEnvironment, DatabaseUnfit.
     """
     landscape, compiled = load_checked(folder)
-    if environment not in landscape.environments:
-        raise UnknownEnvironment(
-            f"the landscape '{landscape.name}' has no environment '{environment}'; it has: "
-            f"{', '.join(sorted(landscape.environments)) or 'none'}"
-        )
+    known_environment(landscape, environment)
     with (
         Database(database_url, most_connections=most_connections) as database,
         Runner() as runner,
@@ -79,6 +75,16 @@ def open_context(
             actor=actor,
             transports=transports or {},
         )
+
+
+def known_environment(landscape: Landscape, name: str) -> str:
+    """The environment's name, if the landscape has it. Raises UnknownEnvironment."""
+    if name not in landscape.environments:
+        raise UnknownEnvironment(
+            f"the landscape '{landscape.name}' has no environment '{name}'; it has: "
+            f"{', '.join(sorted(landscape.environments)) or 'none'}"
+        )
+    return name
 
 
 def keep_version(database: Database, landscape: Landscape, actor: str) -> None:
