@@ -116,8 +116,8 @@ def test_outcomes_are_all_told() -> None:
 
 def verbs() -> dict[str, bool]:
     """Every verb of the command line, and whether it is hidden from people."""
-    registered = application.registered_commands
-    return {str(one.name): one.hidden for one in registered}
+    groups = {str(one.name): False for one in application.registered_groups}
+    return groups | {str(one.name): one.hidden for one in application.registered_commands}
 
 
 def _first_cells(section: str) -> Iterator[str]:

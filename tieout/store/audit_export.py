@@ -45,22 +45,24 @@ def export(
     *,
     with_rows: bool = False,
 ) -> Exported:
-    """Write the sealed log into `target`; `with_rows` adds the rows themselves, as they are now.
+    """Write the log into `target`, as far as it is signed; `with_rows` adds the rows as they are.
 
     The transaction should be REPEATABLE READ. Raises FileExistsError if `target` holds anything.
     """
     target.mkdir(parents=True, exist_ok=True)
     if any(target.iterdir()):
         raise FileExistsError(17, "the folder is not empty; export into a new one", str(target))
+    notes, _ = audit_checkpoints.read_folder(checkpoints)
     batches = leaves = 0
     with (target / "log.jsonl").open("x", encoding="utf-8") as out:
         for some in chunks(log_entries(connection)):
             if with_rows:
                 _add_rows(connection, some)
             for entry in some:
+                if notes and entry["index"] >= notes[-1].size:
+                    break  # sealed since, and signed by nothing yet: the next export has it
                 out.write(json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n")
                 batches, leaves = batches + 1, leaves + len(entry["leaves"])
-    notes, _ = audit_checkpoints.read_folder(checkpoints)
     text = "\n".join(one.note for one in notes)
     (target / "checkpoints.txt").write_text(text, encoding="utf-8")
     (target / "audit.pub").write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")

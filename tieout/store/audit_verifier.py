@@ -300,13 +300,15 @@ class Auditor:
     """Takes the batches of a log in their order and holds them against the checkpoints.
 
     `checkpoints` are the ones kept with the log, oldest first; `anchors` those that the auditor
-    kept elsewhere. `holds` checks one signature: (public key, message, signature).
+    kept elsewhere. `all_signed`: nothing may follow the newest checkpoint (an export). `holds`
+    checks one signature: (public key, message, signature).
     """
 
     keys: Sequence[Key]
     checkpoints: Sequence[Checkpoint]
     anchors: Sequence[Checkpoint] = ()
     not_before: str = ""
+    all_signed: bool = False
     holds: Callable[[bytes, bytes, bytes], bool] = ed25519_holds
     findings: list[Finding] = field(default_factory=list)
     found: int = 0
@@ -417,6 +419,14 @@ class Auditor:
                 f"after {due.at}; removed, or an old state was restored",
             )
             self._next = len(self._due)
+        signed = self._sizes[-1] if self._sizes else 0
+        if self.all_signed and signed < self._tree.size:
+            self.find(
+                f"{self._tree.size - signed} entries at the end are under no checkpoint: put in, "
+                "or their checkpoint was taken away",
+                f"log entries {signed} to {self._tree.size - 1}",
+                "unknown: nothing signs them",
+            )
         return self.findings
 
     def _judge_checkpoints(self) -> None:
@@ -511,7 +521,7 @@ def check_folder(
         for file in sorted(path.glob("*.txt")) if path.is_dir() else [path]:
             held, also = read_notes(file.read_text(encoding="utf-8"))
             anchors, wrong = anchors + held, wrong + also
-    auditor = Auditor(keys, checkpoints, anchors, not_before)
+    auditor = Auditor(keys, checkpoints, anchors, not_before, all_signed=True)
     for words in wrong:
         auditor.find(words, "the checkpoints", "unknown")
     with (folder / "log.jsonl").open(encoding="utf-8") as lines:

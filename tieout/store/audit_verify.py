@@ -69,7 +69,7 @@ def verify(
 ) -> Verdict:
     """Verify everything there is. The transaction should be REPEATABLE READ and see all rows."""
     notes, wrong = audit_checkpoints.read_folder(folder)
-    auditor = Auditor(keys, notes, anchors, not_before, signature_holds)
+    auditor = Auditor(keys, notes, anchors, not_before, holds=signature_holds)
     for words in wrong:
         auditor.find(words, str(folder), "unknown")
     _compare_copies(auditor, connection, notes)
