@@ -111,12 +111,22 @@ def test_the_average_is_the_mean_of_the_published_days_of_the_month() -> None:
         ["Date,USD,", "2021-02-02,1.1,", "2021-02-01,1.0,", "2021-01-29,9.0,", "2021-02-03,1.3,"]
     )
     partly = table.rate("USD", dt.date(2021, 2, 2), "average")
-    whole = table.rate("USD", dt.date(2021, 2, 28), "average")
+    whole = table.rate("USD", dt.date(2021, 2, 10), "average")
     assert partly.value == Decimal("1.05")
     assert str(whole.value) == "1.1333333333"
     assert whole.rate_id == "ecb:EUR/USD:2021-02-03:average"
     with pytest.raises(NoRate):
         table.rate("USD", dt.date(2021, 3, 2), "average")
+
+
+@pytest.mark.parametrize(
+    ("code", "day"), [("RUB", dt.date(2022, 3, 31)), ("ISK", dt.date(2008, 12, 31))]
+)
+def test_a_month_in_which_publishing_ended_has_no_average(code: str, day: dt.date) -> None:
+    """One day of March is not March: the ECB suspended the rouble on 2 March 2022."""
+    with pytest.raises(NoRate, match="7 days before"):
+        RATES.rate(code, day, "average")
+    assert RATES.rate("RUB", dt.date(2022, 3, 8), "average").value == Decimal("117.201")
 
 
 def test_what_has_no_rate_says_so() -> None:

@@ -38,7 +38,8 @@ class EcbRates:
     spot: the rate published for the day, or on the last earlier published day, at most 7 days
     back; the rate keeps the day it was published. closing: the same rule, asked for the last day
     of a period. average: the plain mean of the days published in the month of `date` up to and
-    including `date`, to 10 places half away from zero.
+    including `date`, to 10 places half away from zero; there is none more than 7 days after the
+    last publication, because the days of a currency that was suspended do not stand for its month.
     """
 
     base: Final = BASE
@@ -86,13 +87,13 @@ class EcbRates:
                 "or bring a rate table that has it"
             )
         at = bisect.bisect_right(days, date)
-        if rate_type == "average":
-            return self._average(quote, date, days, at)
         if at == 0 or (date - days[at - 1]).days > MOST_DAYS_BACK:
             raise NoRate(
                 f"no ECB rate for {quote} on {date} nor in the {MOST_DAYS_BACK} days before; "
                 f"published from {days[0]} to {days[-1]}"
             )
+        if rate_type == "average":
+            return self._average(quote, date, days, at)
         day = days[at - 1]
         return self._named(quote, day, rate_type, self._values[quote][day])
 
