@@ -30,7 +30,7 @@ class EnvironmentSpec:
     """
 
     settings: Mapping[str, str]
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     addresses: tuple[str, ...]  # URLs a session may reach
     most_in_flight: int = 4
     timeout_seconds: float = 30.0

@@ -114,9 +114,9 @@ class InboundCall:
     """A webhook as it arrived, before anything believed it."""
 
     stream: str
-    headers: Mapping[str, str]
-    body: bytes
-    secret: str = ""
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    secret: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,9 @@ class TokenAnswer(msgspec.Struct, frozen=True):
     expires_in: float | None = None
     instance_url: str = ""
 
+    def __repr__(self) -> str:
+        return f"TokenAnswer({self.token_type}, expires_in={self.expires_in})"
+
 
 class _Refusal(msgspec.Struct, frozen=True):
     error: str = ""

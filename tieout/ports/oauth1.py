@@ -63,9 +63,9 @@ class Signer:
     """The four secrets of a token and the realm they belong to. Every call signs afresh: a nonce
     that was used once is refused by the other side."""
 
-    consumer_key: str
+    consumer_key: str = field(repr=False)
     consumer_secret: str = field(repr=False)
-    token: str
+    token: str = field(repr=False)
     token_secret: str = field(repr=False)
     realm: str = ""
 
