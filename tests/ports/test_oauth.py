@@ -123,3 +123,22 @@ def test_secrets_are_not_in_its_repr() -> None:
     sign_in.apply(CALL, Endpoint())
     encoded = base64.b64encode(b"app:s3cret").decode()
     assert not any(word in repr(sign_in) for word in ("s3cret", "t1", encoded))
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b',"access_token":"t"}',
+        b'{"access_token":"\xff"}',
+        b'{"error":"\xff"}',
+        b'{"access_token":"t","expires_in":1e999}',
+    ],
+)
+def test_a_token_endpoint_that_speaks_nonsense_leaves_no_write_in_doubt(
+    status: int, body: bytes
+) -> None:
+    sign_in = client_credentials("https://x.example/token", "id", "secret")
+    with pytest.raises(NoAnswer) as caught:
+        sign_in.apply(Request("GET", "https://x.example"), lambda _: Response(status, {}, body))
+    assert caught.value.never_sent

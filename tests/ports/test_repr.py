@@ -1,4 +1,4 @@
-"""What holds a secret does not tell it by its own text: tracebacks and test reports print `repr`."""
+"""What holds a secret does not tell it by `repr`: tracebacks and test reports print that."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_SECONDS = 180  # several vendors refuse longer ones
 RENEW_BEFORE_SECONDS = 60.0
 TOKEN_TIMEOUT_SECONDS = 30.0
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class TokenAnswer(msgspec.Struct, frozen=True):
@@ -92,9 +93,10 @@ class OAuthSignIn:
             raise self._refused(response)
         try:
             answer = msgspec.json.decode(response.body, type=TokenAnswer)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise NoAnswer(
-                f"the token endpoint {self.token_url} did not answer in its own form: {error}",
+                f"the token endpoint {self.token_url} did not answer in its own form: "
+                f"{type(error).__name__}",
                 never_sent=True,
             ) from None
         self.accept(answer)
@@ -107,7 +109,7 @@ class OAuthSignIn:
     def _refused(self, response: Response) -> SignInFailed | NoAnswer:
         try:
             said = msgspec.json.decode(response.body, type=_Refusal)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             said = _Refusal()
         if response.status == 401 or (response.status < 500 and said.error):
             return SignInFailed(
