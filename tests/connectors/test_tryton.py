@@ -479,3 +479,14 @@ def test_a_wizard_that_did_its_work_and_will_not_close_has_done_its_work(line: L
     assert CONNECTOR.write(session, "invoice", [Write("k", "sale-11", "void", document)]) == [
         Written("5")
     ]
+
+
+@pytest.mark.parametrize("odd", ["\u00b2", "7 OR 1", "-7"])
+def test_an_id_that_is_none_is_rejected_and_crashes_nothing(line: Line, odd: str) -> None:
+    session, _ = line(answering(200, [{"id": 1, "symbol": "u"}]))
+    bad = order(11, party={"id": odd})
+    assert isinstance(CONNECTOR.write(session, "sale", [bad])[0], Rejected)
+    invoice = Write("k", "sale-11", "create", {"sale": {"id": odd}})
+    assert isinstance(CONNECTOR.write(session, "invoice", [invoice])[0], Rejected)
+    [gone] = reading.fetch(session, "sale", [odd])
+    assert gone.deleted

@@ -111,6 +111,8 @@ def test_a_folder_that_is_no_landscape(tmp_path: Path) -> None:
             "secrets",
         ),
         ("crosswalks/country_entity.csv", "Germany,MAIN,,,", "G,M,1/2/24,,", 3, "date", "YYYY"),
+        ("crosswalks/country_entity.csv", "Germany,MAIN,,,", "G,M,20240102,,", 3, "date", "YYYY"),
+        ("crosswalks/country_entity.csv", "Germany,MAIN,,,", "G,M,2024-W01-2,,", 3, "date", "YYYY"),
         ("crosswalks/country_entity.csv", "Germany", "Netherlands", 3, "valid then", "End one"),
         ("crosswalks/country_entity.csv", "Germany,MAIN", "Germany,", 3, "is empty", "Fill"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 from tieout.landscape.form import NAME, Form
 from tieout.landscape.reader import CsvRow, Items, Node, Table, Text
@@ -13,6 +14,7 @@ CROSSWALK_COLUMNS = ("code", "value", "valid_from", "valid_to")
 FIRST_DAY = dt.date.min  # an open end: the rules then ask for no date
 LAST_DAY = dt.date.max
 
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KEYS = ("mapping", "from", "to", "version", "key", "dated", "fields", "title", "steward")
 
 
@@ -121,6 +123,8 @@ def _crosswalk_row(name: str, row: CsvRow, problems: list[Problem]) -> Crosswalk
     for column, open_end in (("valid_from", FIRST_DAY), ("valid_to", LAST_DAY)):
         written = row.values[column].strip()
         try:
+            if written and not _DAY.fullmatch(written):
+                raise ValueError(written)  # 20240102 and 2024-W01-2 are dates to Python alone
             days.append(dt.date.fromisoformat(written) if written else open_end)
         except ValueError:
             problems.append(

@@ -67,7 +67,7 @@ def sale_ids(writes: Sequence[Write]) -> list[int]:
     ids = set()
     for write in writes:
         sale = write.document.get("sale")
-        if isinstance(sale, Mapping) and str(sale.get("id")).isdigit():
+        if isinstance(sale, Mapping) and str(sale.get("id")).isdecimal():
             ids.add(int(str(sale["id"])))
     return sorted(ids)
 

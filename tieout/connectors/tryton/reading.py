@@ -118,7 +118,7 @@ def read(at: Session, stream: str, cursor: str) -> Page:
 def fetch(at: Session, stream: str, keys: Sequence[str]) -> list[Item]:
     """These rows as they are now. Raises VendorFault, NoAnswer."""
     reading = READINGS[stream]
-    ids = sorted({int(key) for key in keys if key.isdigit()})
+    ids = sorted({int(key) for key in keys if key.isdecimal()})
     rows = wire.rows(at, ERRORS, reading.model, [["id", "in", ids]], _paths(reading)) if ids else []
     there = {item.key: item for item in _items(at, reading, rows)}
     return [there.get(key) or Item(key, "", json.dumps({"id": key}), True) for key in keys]

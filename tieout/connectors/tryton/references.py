@@ -80,7 +80,7 @@ class References:
 def number_of(field: str, value: object) -> int:
     """A Tryton id as a number. Raises NotFound."""
     text = str(value)
-    if not text.isdigit():
+    if not text.isdecimal():
         raise NotFound(field, f"'{text}' is not a Tryton id", "Map the id that Tryton gave.")
     return int(text)
 
