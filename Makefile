@@ -55,6 +55,8 @@ real-systems: $(VENV)/.ready  ## Tests against systems we did not write (install
 
 bench: $(VENV)/.ready  ## Measure, side by side with peers; prints one JSON line each
 	@$(BIN)/python -m benchmarks.mapping --json
+	@$(BIN)/python -m benchmarks.check --json
+	@$(BIN)/python -m benchmarks.audit --json
 
 schemas: $(VENV)/.ready  ## Write the generated reference pages again
 	@$(BIN)/python -m tieout.finance.schema docs/reference/schemas
