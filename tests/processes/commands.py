@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -83,7 +84,13 @@ def tieout_started(*arguments: object, folder: Path | None = None) -> subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
+
+
+def heed_interrupts() -> None:
+    """A shell's background job ignores ctrl-C, and so do its children: these are to heed it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _landscape(folder: Path | None) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.commands import await_that, free_ports, processes_of
+from tests.processes.commands import await_that, free_ports, heed_interrupts, processes_of
 from tieout.cli.telling import INTERRUPTED
 
 SMALL_MONTH = "2022-05"  # the last one: 14 orders
@@ -36,7 +36,11 @@ def await_the_middle(home: Path, child: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing_running(home: Path, stop: signal.Signals) -> None:
     child = subprocess.Popen(
-        demo(home, free_ports()), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        demo(home, free_ports()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     await_the_middle(home, child)
     child.send_signal(stop)

@@ -119,7 +119,7 @@ def test_a_wrong_secret_is_a_case_for_the_administrator(shop: Shop) -> None:
     right = path.read_text(encoding="utf-8")
     path.write_text(right.replace("demo-netsuite-token-secret", "guessed-canary"), encoding="utf-8")
     try:
-        shop.win(1)
+        shop.win(2)  # one of them may be a troubled deal that never reaches the ERP
         done = shop.sync(wait=5)
         assert done.code == NO
         assert "netsuite is denied" in done.err

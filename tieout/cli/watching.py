@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 
 from tieout import clock
@@ -30,20 +31,23 @@ class RestAwaiter:
         self._on_progress = on_progress
 
     def work_until_rest(self, *, poll_first: bool) -> bool:
-        """Take every free lease and tick; what another worker holds is left to it. True at rest."""
+        """Take every free lease and tick; what another worker holds is left to it. True at rest.
+
+        `poll_first`: it is not rest before every stream has been read anew, by whoever holds its
+        lease; only a system that does not work now is not waited for.
+        """
         context = self._context
+        since = self._poll_now() if poll_first else None
         deadline = clock.monotonic() + self._most_seconds
         with context.database.listening("tieout_work") as life:
             leases.live(life, context.holder)
             try:
-                poll = poll_first
                 while clock.monotonic() < deadline:
                     self._lease()
-                    did = tick(context, poll_at_once=poll)
+                    did = tick(context)
                     now = self._look()
-                    if now.at_rest and not did.busy and not poll:
+                    if now.at_rest and not did.busy and not self._unread(since):
                         return True
-                    poll = False
                     if not did.busy:
                         clock.sleep(LOOK_SECONDS)
                 return False
@@ -51,6 +55,32 @@ class RestAwaiter:
                 with context.database.transaction() as connection:
                     leases.give_back(connection, context.holder)
                 context.leases = {}
+
+    def _poll_now(self) -> dt.datetime:
+        """Make every stream due at once, for us or for the worker that polls it."""
+        with self._context.database.transaction() as connection:
+            connection.execute("UPDATE stream_cursors SET read_at = to_timestamp(0)")
+        return clock.now()
+
+    def _unread(self, since: dt.datetime | None) -> int:
+        """How many polled streams of working systems were not read since then."""
+        if since is None:
+            return 0
+        polled = [
+            (name, stream)
+            for name, system in self._context.landscape.systems.items()
+            for stream in system.streams
+        ]
+        with self._context.database.transaction() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM unnest(%s::text[], %s::text[]) AS p (system, stream) "
+                "WHERE NOT EXISTS (SELECT FROM stream_cursors c WHERE c.system = p.system "
+                "  AND c.stream = p.stream AND c.read_at >= %s) "
+                "AND NOT EXISTS (SELECT FROM system_states s WHERE s.system = p.system "
+                "  AND s.state IN ('down', 'denied'))",
+                ([name for name, _ in polled], [stream for _, stream in polled], since),
+            ).fetchone()
+        return int(row[0]) if row else 0
 
     def _lease(self) -> None:
         context = self._context

@@ -89,7 +89,10 @@ def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Field
 
 def _in_order(path: str) -> tuple[tuple[int, int, str], ...]:
     """Line 10 after line 9."""
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in path.split("."))
+    return tuple(
+        (1, int(part), "") if part.isascii() and part.isdigit() else (0, 0, part)
+        for part in path.split(".")
+    )
 
 
 def flat(value: object, path: str = "") -> dict[str, str]:
