@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.promises.figures import Keeper
 from tieout import clock
 from tieout.store import database as store
 from tieout.store import embedded
@@ -54,3 +55,9 @@ def database(database_url: str) -> Iterator[store.Database]:
     """The fresh database, opened as the application."""
     with store.Database(database_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def promise() -> Keeper:
+    """Hands a figure to the table of `make promises`, and fails unless its bar is met."""
+    return Keeper()

@@ -22,6 +22,7 @@ ALLOWED = {
     ("clock.py", "time"): "the one source",
     ("clock.py", "random"): "the one source",
     ("clock.py", "uuid"): "the one source",
+    ("clock.py", "threading"): "the one source",
     ("clock.py", "concurrent.futures"): "the one source",
     ("rules/watchdog.py", "threading"): "stops a query of DuckDB that runs too long",
 }
@@ -30,6 +31,8 @@ ALLOWED_USES = {
     "uuid.uuid5",  # a pure function of its arguments
     "threading.Lock",  # guards what others' threads share; starts nothing
     "threading.RLock",
+    "threading.Condition",
+    "concurrent.futures.Future",  # a promise that another thread keeps
     "threading.BoundedSemaphore",
     "threading.current_thread",  # asks where it is, to leave signals alone elsewhere
     "threading.main_thread",

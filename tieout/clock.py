@@ -10,9 +10,10 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import random as _random
+import threading as _threading
 import time as _time
 import uuid as _uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
 
@@ -28,6 +29,7 @@ class World(Protocol):
     def new_id(self) -> _uuid.UUID: ...
     def random(self) -> float: ...
     def executor(self, threads: int) -> Executor: ...
+    def every(self, seconds: float, action: Callable[[], object]) -> Callable[[], None]: ...
 
 
 class RealWorld:
@@ -59,6 +61,22 @@ class RealWorld:
 
     def executor(self, threads: int) -> Executor:
         return ThreadPoolExecutor(max_workers=threads)
+
+    def every(self, seconds: float, action: Callable[[], object]) -> Callable[[], None]:
+        over = _threading.Event()
+
+        def beat() -> None:
+            while not over.wait(seconds):
+                action()
+
+        thread = _threading.Thread(target=beat, name="tieout-every", daemon=True)
+        thread.start()
+
+        def stop() -> None:
+            over.set()
+            thread.join()
+
+        return stop
 
 
 _world: World = RealWorld()
@@ -103,3 +121,9 @@ def random() -> float:
 def executor(threads: int) -> Executor:
     """Where concurrent work runs; a rehearsal runs it inline on one thread."""
     return _world.executor(threads)
+
+
+def every(seconds: float, action: Callable[[], object]) -> Callable[[], None]:
+    """Do something again and again beside the caller, until the returned function is called, which
+    waits for the last time to end. A rehearsal, which has one thread, never does it."""
+    return _world.every(seconds, action)

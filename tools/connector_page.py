@@ -52,10 +52,17 @@ def page() -> str:
 def _connector(connector: Connector) -> str:
     able = [name for name, protocol in ABILITIES.items() if isinstance(connector, protocol)]
     lines = [f"## {connector.name}\n", f"{connector.title}: {', '.join(able)}.\n"]
-    for title, said in (("setting", connector.settings), ("secret", connector.secrets)):
+    asked = {"setting": connector.settings, "secret": connector.secrets}
+    asked["option of an interface"] = getattr(connector, "options", {})
+    for title, said in asked.items():
+        if not said:
+            continue
         lines += [f"| {title} | meaning |", "|---|---|"]
         lines += [f"| `{name}` | {_cell(words)} |" for name, words in said.items()]
         lines.append("")
+    if not connector.streams:
+        lines.append("Its streams are the interfaces that the landscape declares.")
+        return "\n".join(lines) + "\n"
     lines += [
         "| stream | what it is | read | received | written | grade | a proof compares |",
         "|---|---|---|---|---|---|---|",

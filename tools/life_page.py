@@ -91,7 +91,7 @@ def written(page: str, made: Mapping[str, str]) -> str:
 
 def _arrival(connection: Connection, life: Life) -> str:
     found = connection.execute(
-        "SELECT payload FROM arrivals WHERE arrival_id = %s", (life.arrivals[0].arrival_id,)
+        "SELECT payload FROM payloads WHERE arrival_id = %s", (life.arrivals[0].arrival_id,)
     ).fetchone()
     said = json.loads(found[0], parse_float=_Literal, parse_int=_Literal) if found else {}
     rows = said["OpportunityLineItems"]["records"]

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from tests.docs.pages import ROOT
-from tieout.landscape import load_flows
+from tieout.landscape import load_steps
 from tieout.landscape.load_mappings import CROSSWALK_COLUMNS
 from tieout.landscape.load_policies import PATTERNS, ROLES
 from tieout.landscape.load_records import TYPES
@@ -25,6 +25,7 @@ SECTIONS = {
     ("load_systems", "rates"): "rates",
     ("load_systems", "a system"): "A system",
     ("load_systems", "an environment"): "An environment",
+    ("load_interfaces", "_interface"): "An interface",
     ("load_systems", "_system_environment"): "A system in an environment",
     ("load_records", "a record type"): "A record type",
     ("load_records", "_field"): "A field",
@@ -33,7 +34,7 @@ SECTIONS = {
     ("load_mappings", "_shape"): "A list in a mapping",
     ("load_flows", "a flow"): "A flow",
     ("load_flows", "_starts"): "starts",
-    ("load_flows", "load_flow"): "slo",
+    ("load_service_levels", "load_service_level"): "slo",
     ("load_reconciliations", "a reconciliation"): "A reconciliation",
     ("load_reconciliations", "load_reconciliation"): "tolerance",
     ("load_reconciliations", "_side"): "A side",
@@ -41,6 +42,11 @@ SECTIONS = {
     ("load_policies", "a person"): "policies/people.yaml",
     ("load_policies", "a legal entity"): "policies/legal_entities.yaml",
     ("load_policies", "a calendar"): "A calendar",
+    ("load_service_levels", "alerts.yaml"): "policies/alerts.yaml",
+    ("load_service_levels", "mail of alerts.yaml"): "mail",
+    ("load_service_levels", "a channel"): "A channel",
+    ("load_service_levels", "thresholds of alerts.yaml"): "thresholds",
+    ("load_retention", "load_retention"): "policies/retention.yaml",
     ("load_tests", "a test"): "A test",
 }
 # Forms that only wrap a list of tables (said in words), or whose keys are names people choose.
@@ -102,7 +108,7 @@ def documented(heading: str) -> list[str]:
 
 
 def test_every_form_has_its_section() -> None:
-    assert set(forms()) == set(SECTIONS) | IN_WORDS | FREE | {("load_flows", "_step")}
+    assert set(forms()) == set(SECTIONS) | IN_WORDS | FREE | {("load_steps", "load_step")}
 
 
 @pytest.mark.parametrize("form", SECTIONS, ids="-".join)
@@ -112,9 +118,9 @@ def test_the_page_tells_exactly_the_keys(form: tuple[str, str]) -> None:
     assert set(told) == forms()[form].keys()
 
 
-@pytest.mark.parametrize("verb", load_flows.VERBS)
-def test_the_page_tells_exactly_the_keys_of_a_step(verb: load_flows.Verb) -> None:
-    assert set(documented(f"A step: {verb}")) == set(load_flows._STEP_KEYS[verb])
+@pytest.mark.parametrize("verb", load_steps.VERBS)
+def test_the_page_tells_exactly_the_keys_of_a_step(verb: load_steps.Verb) -> None:
+    assert set(documented(f"A step: {verb}")) == set(load_steps.STEP_KEYS[verb])
 
 
 def test_the_page_tells_the_columns_of_a_crosswalk() -> None:

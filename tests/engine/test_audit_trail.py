@@ -20,7 +20,7 @@ from tieout.store.audit_verify import Verdict, verify
 TABLES = {
     "record": "records",
     "proof": "proofs",
-    "dispatch": "dispatches",
+    "dispatch": "intents",
     "tie_out": "tie_outs",
     "action": "actions",
 }

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tieout.finance.digest import (
     NotCanonical,
     canonical_json,
+    canonical_texts,
     digest,
     digest_bytes,
     keyed_digest,
@@ -175,3 +176,14 @@ def test_the_published_vectors_of_certificate_transparency() -> None:
     )
     assert merkle_root([]).hex().startswith("e3b0c44298fc1c14")
     assert node_hash(leaves[0], leaves[1]) == merkle_root(leaves[:2])
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=20), max_size=8))
+def test_flat_texts_have_the_same_canonical_form_on_the_short_way(texts: dict[str, str]) -> None:
+    try:
+        expected = canonical_json(texts).decode()
+    except NotCanonical:
+        with pytest.raises(NotCanonical):
+            canonical_texts(texts)
+    else:
+        assert canonical_texts(texts) == expected

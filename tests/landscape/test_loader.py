@@ -78,7 +78,7 @@ def test_a_folder_that_is_no_landscape(tmp_path: Path) -> None:
         ("flows/customers.yaml", "steward:", "stewart:", 2, "'stewart' is not", "'steward'"),
         ("flows/customers.yaml", "as: customer_", "az: customer_", 5, "'az' is not a key", "as"),
         ("flows/customers.yaml", "on_change: update", "on_change: yes", 5, "'yes'", "update"),
-        ("flows/customers.yaml", "- {write: customer", "- {approve: x", 5, "not a step", "write"),
+        ("flows/customers.yaml", "- {write: customer", "- {aprove: x", 5, "has none of", "write"),
         ("flows/customers.yaml", "to: netsuite", "to: salesforce", 5, "its mapping", "netsuite"),
         ("systems/systems.yaml", "steward: finance-systems", "", 7, "no 'steward'", "Add"),
         ("mappings/customer.yaml", "version: 1", "version: one", 4, "'version'", "whole number"),

@@ -27,7 +27,9 @@ def test_headers_are_found_in_any_case() -> None:
         ("7", 7.0),
         (" 0 ", 0.0),
         ("", None),
-        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2020 07:28:00 GMT", 0.0),  # a moment that is over: now
+        ("Wed, 21 Oct 9020 07:28:00 GMT", None),
+        ("21 Oct", None),
         ("-1", None),
         ("²", None),
         ("٣", None),

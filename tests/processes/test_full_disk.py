@@ -23,8 +23,8 @@ LARGEST_FILE_BYTES = 16 * 1024 * 1024
 MANY_ROWS = 20_000
 MOST_SINGLE_ROWS = 2_000
 DEAD_ROWS = (
-    "INSERT INTO arrivals (system, stream, source_key, source_version, digest, payload, deleted, "
-    "received_at, received_by, state, partition_no) SELECT '', '', '', '', '', "
+    "INSERT INTO arrivals (system, stream, source_key, source_version, digest, deleted, "
+    "received_at, received_by, state, partition_no) SELECT '', '', '', '', "
     "repeat('x', 1500), false, '2020-01-01', '', 'superseded', 0 FROM generate_series(1, %s)"
 )
 

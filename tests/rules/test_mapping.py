@@ -73,6 +73,9 @@ FIELDS = {
 }
 
 
+FACTS = ("legal_entity", "total", "group_total", "lines", "no_such_field", "note")
+
+
 def mapping() -> CompiledMapping:
     return compile_mapping(
         inbound(FIELDS, dated="CloseDate"),
@@ -81,6 +84,7 @@ def mapping() -> CompiledMapping:
         system="crm",
         crosswalks={"region": REGION},
         conditions={"won": ("Stage = 'Closed Won'", PLACE)},
+        facts=FACTS,
     )
 
 
@@ -130,6 +134,24 @@ def test_a_deal_becomes_canonical_text(runner: Runner, compiled: CompiledMapping
     assert one.conditions == {"won": True}
     assert one.rate_ids == ("USD-EUR 2020-07-04 spot",)
     assert one.waits_for == ()
+    assert one.facts == ("NWEU", "440.00", None, None, None, None)
+
+
+def test_a_row_with_errors_hands_out_the_facts_it_has(
+    runner: Runner, compiled: CompiledMapping
+) -> None:
+    rows = [deal(1), deal(2, Region="XX", Amount="0.5", Note='a "note"'), deal(3, Amount=None)]
+    result = compiled.run(runner, rows, Engine())
+    assert [one.facts[:2] for one in result.mapped] == [("NWEU", "440.00")]
+    assert {row: one.facts for row, one in result.partial.items()} == {
+        2: (None, "0.50", None, None, None, 'a "note"'),
+        3: ("NWEU", None, None, None, None, None),
+    }
+
+
+def test_without_a_wish_no_facts_are_handed_out(runner: Runner) -> None:
+    made = outward().run(runner, [order(1)], Engine())
+    assert [one.facts for one in made.mapped] == [()]
 
 
 def test_a_crosswalk_answers_by_the_date_of_the_row(
@@ -406,6 +428,9 @@ def test_mapping_a_batch_is_mapping_its_rows_one_by_one(
             json.loads(one.body), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         assert one.body == again
+    for one in [*whole.mapped, *whole.partial.values()]:
+        body = json.loads(one.body)
+        assert one.facts == tuple(body.get(name) if name != "lines" else None for name in FACTS)
     assert {one.row_id for one in whole.mapped} | {one.row_id for one in whole.errors} == {
         one.row_id for one in rows
     }

@@ -8,7 +8,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tieout.rules import reference
+from tieout.rules import reference, shown
+from tieout.rules import runner as runner_module
 from tieout.rules.functions import PLAIN, PLAIN_BY_NODE
 from tieout.rules.lookups import Answers, NoLookups
 from tieout.rules.runner import RuleTooSlow, Runner
@@ -56,7 +57,53 @@ def test_a_kept_table_is_replaced_only_by_another() -> None:
     with Runner() as runner:
         for table, value in ((first, 1), (first, 1), (second, 2)):
             runner.keep("kept", table)
-            assert runner.query("FROM kept").to_pylist() == [{"a": value}]
+            for _ in range(3):
+                assert runner.query("FROM kept").to_pylist() == [{"a": value}]
+
+
+def test_a_query_that_is_planned_once_reads_what_is_shown_now() -> None:
+    with Runner() as runner:
+        for number in range(4):
+            with runner.tables({"#t": pa.table({"a": [number]})}):
+                assert runner.query('FROM "#t"').to_pylist() == [{"a": number}]
+        with pytest.raises(duckdb.Error):
+            runner.query('FROM "#t"')
+
+
+def test_a_name_may_show_tables_of_another_shape() -> None:
+    shapes = [pa.table({"a": [1]}), pa.table({"a": ["x"]}), pa.table({"a": [1], "b": [2]})]
+    with Runner() as runner:
+        for table in (*shapes, *shapes):
+            for _ in range(3):
+                with runner.tables({"#t": table}):
+                    assert runner.query('FROM "#t"').equals(table)
+
+
+def test_plans_and_shown_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown, "MOST_PREPARED", 2)
+    monkeypatch.setattr(shown, "MOST_SEEN", 3)
+    monkeypatch.setattr(runner_module, "MOST_SHOWN", 2)
+    with Runner() as runner:
+        for number in [*range(5), *range(5), 4, 4, 0, 0]:
+            name = f"#t{number}"
+            with runner.tables({name: pa.table({"a": [number]})}):
+                for _ in range(3):
+                    assert runner.query(f'FROM "{name}"').to_pylist() == [{"a": number}]
+        kept = runner.query("SELECT count(*) AS n FROM duckdb_prepared_statements()")
+        assert kept.to_pylist() == [{"n": 2}]
+
+
+def test_a_planned_query_that_runs_too_long_is_stopped() -> None:
+    some = ENDLESS.replace("range(10000000) a", 'range(10000000) a, "#t"')
+    one_row = pa.table({"t": [1]})
+    with Runner(most_seconds=0.2) as runner:
+        for table in (one_row.slice(1), one_row.slice(1)):
+            with runner.tables({"#t": table}):
+                runner.query(some)
+        for _ in range(2):
+            with runner.tables({"#t": one_row}), pytest.raises(RuleTooSlow):
+                runner.query(some)
+        assert runner.query("SELECT 1 AS one").to_pylist() == [{"one": 1}]
 
 
 def test_no_question_means_no_call() -> None:

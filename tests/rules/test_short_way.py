@@ -58,7 +58,11 @@ def test_every_value_is_written_alike_by_arrow_and_by_sql(runner: Runner) -> Non
     fields = tuple(FieldType(name, kind) for name, kind in kinds.items())
     texts = {name: leaf(name) for name in kinds} | {"tt": leaf("t || t"), "bb": leaf("q > 1")}
     every_kind = compile_mapping(
-        outbound({**texts, "ii": leaf("CAST(i AS VARCHAR)")}), fields, None, system=""
+        outbound({**texts, "ii": leaf("CAST(i AS VARCHAR)")}),
+        fields,
+        None,
+        system="",
+        facts=tuple(kinds),
     )
     numbers = ["0", "-0.5", "12", "1200", "0.1", "-3.25", "9999.99", "0.123456", "-0.000001"]
     words = ["", "a", 'q"', "back\\", "tab\t", "\x01\x1f\x7f", "é😀\u2028", "/", "null"]
@@ -88,6 +92,9 @@ def test_every_value_is_written_alike_by_arrow_and_by_sql(runner: Runner) -> Non
             found = json.loads(made.body)
             again = json.dumps(found, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
             assert made.body == again
+            values = [found.get(name) for name in kinds]
+            shown = [one if isinstance(one, str | None) else json.dumps(one) for one in values]
+            assert made.facts == tuple(shown)
 
 
 def _refuse(*_: object) -> None:

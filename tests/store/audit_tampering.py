@@ -23,8 +23,8 @@ EDITS = (
     ("proofs", "found", "found || ' '"),
     ("proofs", "verdict", "CASE verdict WHEN 'agrees' THEN 'differs' ELSE 'agrees' END"),
     ("proofs", "read_at", "read_at - interval '2 days'"),
-    ("dispatches", "body", "body || ' '"),
-    ("dispatches", "amount", "amount * 2"),
+    ("intents", "body", "body || ' '"),
+    ("intents", "amount", "amount * 2"),
     ("tie_outs", "agrees", "NOT agrees"),
     ("tie_outs", "result", "result || ' '"),
     ("breaks", "difference", "difference + 1"),
@@ -39,7 +39,7 @@ EDITS = (
     ("audit_log_nodes", "hash", "sha256(hash)"),
     ("audit_checkpoints", "note", "replace(note, 'at 2', 'at 1')"),
 )
-EVIDENCE = ("records", "proofs", "dispatches", "tie_outs", "actions", "breaks")
+EVIDENCE = ("records", "proofs", "intents", "tie_outs", "actions", "breaks")
 LOG = ("audit_batches", "audit_leaves", "audit_log_leaves", "audit_log_nodes")
 
 
@@ -158,7 +158,7 @@ def shorten(connection: Superuser, size: int) -> None:
     for kind, table, column in (
         ("record", "records", "record_key"),
         ("proof", "proofs", "dispatch_id"),
-        ("dispatch", "dispatches", "dispatch_id"),
+        ("dispatch", "intents", "dispatch_id"),
         ("tie_out", "tie_outs", "tie_out_id"),
         ("tie_out", "breaks", "tie_out_id"),
         ("action", "actions", "action_id"),

@@ -66,15 +66,14 @@ class AuditWorld:
         """A dispatch and the proof of it, as the engine would have left them."""
         key = f"{self.random.getrandbits(128):032x}"
         row = connection.execute(
-            "INSERT INTO dispatches (write_key, document_id, revision, generation, action, system, "
+            "INSERT INTO intents (write_key, document_id, revision, generation, action, system, "
             "stream, record_type, record_key, record_version, flow, reference, body, digest, "
-            "state, due_at, lane, partition_no, legal_entity, currency, amount, period, mapping, "
-            "mapping_version, landscape_hash, rate_ids, planned_at) VALUES (%s, %s, 1, 1, "
-            "'create', 'erp', 'invoice', 'invoice', %s, 1, 'flow', %s, '{}', 'd', 'proved', %s, "
-            "'standard', 1, 'NWDE', 'EUR', 12.50, '2026-03', 'm', 1, 'h', %s, %s) "
+            "legal_entity, currency, amount, period, mapping, mapping_version, landscape_hash, "
+            "rate_ids, planned_at) VALUES (%s, %s, 1, 1, 'create', 'erp', 'invoice', 'invoice', "
+            "%s, 1, 'flow', %s, '{}', 'd', 'NWDE', 'EUR', 12.50, '2026-03', 'm', 1, 'h', %s, %s) "
             "RETURNING dispatch_id",
-            (f"erp/invoice/{key}/1", self.random.getrandbits(40), key, f"T-{key[:8]}",
-             clock.now(), ["ecb"], clock.now()),
+            (f"erp/invoice/{key}/1", self.random.getrandbits(40), key, f"T-{key[:8]}", ["ecb"],
+             clock.now()),
         ).fetchone()  # fmt: skip
         assert row is not None
         connection.execute(

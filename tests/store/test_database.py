@@ -15,6 +15,8 @@ EVIDENCE = (
     "actions",
     "proofs",
     "attempts",
+    "payloads",
+    "intents",
     "records",
     "landscape_versions",
     "landscape_identity",
@@ -26,8 +28,8 @@ LASTING = (
     "arrival_keys",
     "record_heads",
     "documents",
-    "xrefs",
-    "dispatches",
+    "links",
+    "dispatch_states",
     "write_keys",
     "cases",
     "tie_outs",
@@ -37,7 +39,8 @@ GUARDED = (
     "arrivals",
     "records",
     "documents",
-    "dispatches",
+    "intents",
+    "dispatch_states",
     "attempts",
     "proofs",
     "runs",
@@ -145,7 +148,8 @@ def test_the_application_edits_no_evidence(database: Database) -> None:
         with database.transaction() as connection:
             column = connection.execute(
                 "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 "
-                "AND attidentity = '' AND attgenerated = '' ORDER BY attnum DESC LIMIT 1",
+                "AND attidentity = '' AND attgenerated = '' AND NOT attisdropped "
+                "ORDER BY attnum DESC LIMIT 1",
                 (table,),
             ).fetchone()
         assert column is not None
@@ -174,7 +178,8 @@ def fill(database_url: str, table: str, entities: tuple[str, ...]) -> None:
         checks = {
             "arrivals": {"state": "new"},
             "documents": {"state": "absent"},
-            "dispatches": {"state": "proved", "action": "create"},
+            "intents": {"action": "create"},
+            "dispatch_states": {"state": "proved"},
             "runs": {"state": "ready", "mode": "forward"},
             "cases": {"state": "open"},
             "proofs": {"verdict": "agrees"},

@@ -98,3 +98,32 @@ def test_nobody_takes_over_while_a_transaction_holds(
             assert take(database, other) == {}, "what is being worked on is left alone"
     with clock.world(Later(LEASE_SECONDS + 1)):
         assert sorted(take(database, other)) == NAMES
+
+
+def test_a_heartbeat_is_not_kept_waiting_by_a_long_transaction(
+    database: Database, two: list[tuple[uuid.UUID, object]]
+) -> None:
+    (one, _), (other, _) = two
+    had = take(database, one)
+    with database.transaction() as connection:
+        leases.hold(connection, had, one)
+        with clock.world(Later(LEASE_SECONDS - 1)), database.transaction() as beside:
+            beside.execute("SET LOCAL lock_timeout = '5s'")
+            assert leases.renew(beside, one) == 2
+    with clock.world(Later(LEASE_SECONDS + 5)):
+        assert take(database, other) == {}, "it beats: it lives"
+        with database.transaction() as connection:
+            assert leases.renew(connection, other) == 0
+
+
+def test_a_heartbeat_does_not_bring_back_what_was_taken_over(
+    database: Database, two: list[tuple[uuid.UUID, object]]
+) -> None:
+    (one, _), (other, _) = two
+    had = take(database, one)
+    with clock.world(Later(LEASE_SECONDS + 1)):
+        take(database, other)
+        with database.transaction() as connection:
+            assert leases.renew(connection, one) == 0
+    with pytest.raises(LeaseLost), database.transaction() as connection:
+        leases.hold(connection, had, one)

@@ -125,7 +125,7 @@ def test_another_legal_entitys_record_is_not_shown(told: Database) -> None:
 def test_many_matches_and_long_lives_are_bounded_and_say_so(told: Database) -> None:
     with told.transaction() as connection:
         connection.execute(
-            "INSERT INTO xrefs SELECT 'netsuite', 'stream' || n, '77', 'sales_order', record_key, "
+            "INSERT INTO links SELECT 'netsuite', 'stream' || n, '77', 'sales_order', record_key, "
             "'', %s FROM (SELECT record_key, row_number() OVER (ORDER BY record_key) AS n "
             "FROM record_heads) AS heads",
             (dt.datetime(2026, 1, 1, tzinfo=dt.UTC),),

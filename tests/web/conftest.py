@@ -19,6 +19,7 @@ from tieout import clock
 from tieout.engine.context import Context
 from tieout.engine.opening import open_context
 from tieout.web.app import create_app
+from tieout.web.server import configured
 
 LANDSCAPE = Path(__file__).resolve().parents[2] / "examples" / "quote_to_cash"
 
@@ -29,9 +30,7 @@ def served(app: FastAPI) -> Iterator[str]:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", access_log=False, proxy_headers=False)
-        )
+        server = uvicorn.Server(configured(app, 0))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -22,12 +22,13 @@ from tests.web.story_facts import (
 )
 from tieout import clock
 from tieout.finance.digest import canonical_json, digest_bytes, record_key
-from tieout.store import arrivals, cases, dispatches, documents, proofs, records, runs
+from tieout.store import arrivals, cases, dispatches, documents, intents, proofs, records, runs
 from tieout.store.arrivals import Settled, partition_of
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection, Database
-from tieout.store.dispatches import Change, Dispatch, NewDispatch
+from tieout.store.dispatches import Change, Dispatch
 from tieout.store.documents import NewDocument
+from tieout.store.intents import NewDispatch
 from tieout.store.proofs import Attempt, Proof
 from tieout.store.records import Record
 from tieout.store.runs import Advance, Wanted
@@ -101,6 +102,7 @@ def _record(
         dt.date(2020, 7, 4),
         "2020-07",
         "won",
+        str(10247 + number),
     )
     records.add(connection, [one])
     arrivals.settle(
@@ -168,7 +170,7 @@ def _advance(
     runs.note_steps(
         connection,
         [
-            (run, index, name, "done" if index < step_no else "started", None)
+            runs.StepNote(run, index, name, "done" if index < step_no else "started")
             for index, name in enumerate(names)
             if index <= step_no
         ],
@@ -218,31 +220,30 @@ def _write(
     action: str = "create",
 ) -> None:
     reference = f"{stream}-{record.source_key}"
-    found = documents.register(
-        connection,
-        "netsuite",
-        stream,
-        "sales_order",
-        [
-            NewDocument(
-                record.record_key, reference, record.legal_entity, partition_of(record.record_key)
-            )
-        ],
-    )[record.record_key]
+    new = NewDocument(
+        record.record_key, reference, record.legal_entity, partition_of(record.record_key)
+    )
+    wanted = documents.find_or_draft(connection, "netsuite", stream, "sales_order", [new])
+    found = wanted.documents[record.record_key]
     world.sleep(0.02)
     body = json.dumps({"amount": str(record.amount)})
-    ids = dispatches.plan(
+    digest = digest_bytes(body.encode())
+    revision = intents.revision_of(found, action, digest)
+    planned = intents.plan(
         connection,
         [
             NewDispatch(
                 found,
                 action,
                 1,
+                revision,
+                intents.write_key_of(found, revision),
                 reference,
+                intents.target_of(found, action, 1),
                 record.version,
                 FLOW,
                 body,
-                digest_bytes(body.encode()),
+                digest,
                 clock.now(),
                 "close_critical",
                 partition_of(record.record_key),
@@ -257,12 +258,10 @@ def _write(
             )
         ],
     )
-    sent = dispatches.due(
-        connection, "netsuite", stream, "planned", [partition_of(record.record_key)], 10
-    )
-    one = next(each for each in sent if each.dispatch_id == ids[0])
+    if not found.born:
+        documents.register(connection, [(found, new)], {found.document_id: planned[0].dispatch_id})
     started_at = clock.now()
-    dispatches.start_sending(connection, [one])
+    (one,) = dispatches.start_sending(connection, planned)
     world.sleep(0.11)
     if lost:
         _attempt(

@@ -10,6 +10,7 @@ import pytest
 from tests.web import story
 from tests.web.conftest import served
 from tieout.engine.context import Context
+from tieout.web import intake
 from tieout.web.app import create_app
 from tieout.web.intake import MOST_BYTES
 
@@ -97,12 +98,34 @@ def test_too_large_a_body_is_refused_whatever_its_header_says(
 
 
 def test_without_a_database_nothing_is_acknowledged(context: Context) -> None:
+    context.database.url = "postgresql://127.0.0.1:1/nobody"  # where no server listens
     with served(create_app(context)) as address:
-        context.database.close()
         answer = httpx.post(f"{address}{ADDRESS}", content=message(OURS, story.opportunity(1)))
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert "Ack" not in answer.text
+
+
+def test_content_of_another_type_is_refused(context: Context, sender: httpx.Client) -> None:
+    body = message(OURS, story.opportunity(1))
+    answer = sender.post(ADDRESS, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 415
+    assert "text/xml" in answer.json()["detail"]
+    typed = {"Content-Type": "Text/XML; charset=UTF-8"}
+    assert sender.post(ADDRESS, content=body, headers=typed).status_code == 200
+    assert len(hinted(context)) == 1
+
+
+def test_more_than_may_be_inside_at_once_are_told_when_to_come_again(
+    context: Context, sender: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("MOST_AT_ONCE", "MOST_BYTES_AT_ONCE"):
+        with monkeypatch.context() as narrow:
+            narrow.setattr(intake, limit, 0)
+            answer = sender.post(ADDRESS, content=message(OURS, story.opportunity(1)))
+        assert answer.status_code == 429
+        assert int(answer.headers["retry-after"]) > 0
+    assert hinted(context) == []
 
 
 def test_looking_at_the_intake_is_no_webhook(sender: httpx.Client) -> None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 import typer
 
 from tieout import __version__
-from tieout.cli import audit, build, demo, running, work
+from tieout.cli import (
+    approving,
+    archiving,
+    audit,
+    build,
+    demo,
+    events,
+    replaying,
+    running,
+    work,
+    workers,
+)
 
 application = typer.Typer(
     name="tieout",
@@ -31,7 +42,7 @@ def root(
     """Keeps CRM, ERP, billing and planning systems in agreement, and proves it."""
 
 
-for verbs in (build, running, work, audit, demo):
+for verbs in (build, events, running, workers, work, replaying, archiving, approving, audit, demo):
     verbs.register(application)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +27,9 @@ STOP_SECONDS = 15.0
 LET_GO_SECONDS = 1.0
 CONSOLE_PORT = 18180
 TAIL_CHARACTERS = 2_000
-_ORDER = ("worker", "web")  # stopped first: they use the others
+LISTENING = "0A"  # the state of a socket in /proc/net/tcp
+_ORDER = ("supervisor", "watchdog", "worker", "web")  # stopped first: they use the others
+MOST_LOG_BYTES = 10 * 1024 * 1024  # then it becomes NAME.log.1, and begins anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class Processes:
         self._run.mkdir(parents=True, exist_ok=True)
         self._log.mkdir(parents=True, exist_ok=True)
         log = self._log / f"{name}.log"
+        rotate(log)
         with log.open("ab") as output:
             child = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
@@ -88,10 +92,36 @@ class Processes:
                     "marker": arguments[0],
                     "log": str(log),
                     "stop_seconds": stop_seconds,
+                    "arguments": list(arguments),
                 }
             )
         )
         return Process(name, child.pid, True, log, stop_seconds)
+
+    def arguments(self, name: str) -> list[str] | None:
+        """What a process was started with; None when it was never started, or was stopped."""
+        try:
+            told = json.loads((self._run / f"{name}.json").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None  # stopped, or being started, just now
+        return [str(one) for one in told.get("arguments", [])]
+
+    def rename(self, name: str, to: str) -> None:
+        """The process of this name is known by another one from now on."""
+        (self._run / f"{name}.json").rename(self._run / f"{to}.json")
+
+    def rotate_logs(self) -> None:
+        """Logs that have grown too large begin anew."""
+        for log in self._log.glob("*.log"):
+            rotate(log)
+
+    def stop(self, name: str) -> bool:
+        """Stop one process by its pid; False when it did not run."""
+        found = self.running(name)
+        if found is not None:
+            self._stop(found)
+        (self._run / f"{name}.json").unlink(missing_ok=True)
+        return found is not None
 
     def stop_all(self, but: Set[str] = frozenset()) -> list[str]:
         """Stop every process by pid, the users before what they use; returns their names."""
@@ -150,8 +180,8 @@ def start_emulators(processes: Processes, landscape: Landscape, environment: str
                 address,
                 "--state",
                 str(state / f"{system}.json"),
-                "--settings",
-                json.dumps(emulator_settings(spec)),
+                "--settings-file",
+                str(_private(state / f"{system}.settings", emulator_settings(spec))),
             ],
             {},
         )
@@ -166,6 +196,23 @@ def emulator_settings(spec: EnvironmentSpec) -> dict[str, str]:
     """What a twin must know: its tenant's settings, the credentials to accept, its own options."""
     secrets = {name: reference.removeprefix("literal:") for name, reference in spec.secrets.items()}
     return {**spec.settings, **secrets, **spec.emulator}
+
+
+def _private(path: Path, settings: Mapping[str, str]) -> Path:
+    """Settings with credentials, in a file that only we can read: everybody sees a command line."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        json.dump(settings, file)
+    return path
+
+
+def rotate(log: Path) -> None:
+    """Keep a log within twice MOST_LOG_BYTES. Its writer appends, so it goes on at the new start;
+    what it says in this very moment may be lost."""
+    with contextlib.suppress(FileNotFoundError):
+        if log.stat().st_size > MOST_LOG_BYTES:
+            shutil.copyfile(log, log.with_name(log.name + ".1"))
+            os.truncate(log, 0)
 
 
 def start_web(processes: Processes, folder: Path, environment: str, url: str, port: int) -> None:
@@ -188,28 +235,91 @@ def start_web(processes: Processes, folder: Path, environment: str, url: str, po
     wait_for_port(processes, "web", f"http://127.0.0.1:{port}")
 
 
-def start_worker(processes: Processes, folder: Path, environment: str, url: str) -> Process:
+def worker_name(number: int) -> str:
+    """The first worker is `worker`, the others `worker-2` and so on."""
+    return "worker" if number == 1 else f"worker-{number}"
+
+
+def start_worker(
+    processes: Processes, folder: Path, environment: str, url: str, name: str = "worker"
+) -> Process:
     """Start one worker."""
     return processes.start(
-        "worker",
+        name,
         ["tieout.cli", "worker", "--landscape", str(folder), "--environment", environment],
         {"TIEOUT_DATABASE_URL": url},
     )
 
 
+def start_watchdog(processes: Processes, folder: Path, environment: str, url: str) -> Process:
+    """Start the process that tells people."""
+    return processes.start(
+        "watchdog",
+        [
+            "tieout.engine.watchdog",
+            "--landscape",
+            str(folder),
+            "--environment",
+            environment,
+        ],
+        {"TIEOUT_DATABASE_URL": url},
+    )
+
+
+def start_supervisor(processes: Processes, folder: Path, url: str, *, embedded: bool) -> Process:
+    """Start the process that starts the others again when they end."""
+    return processes.start(
+        "supervisor",
+        [
+            "tieout.cli.supervisor",
+            "--landscape",
+            str(folder),
+            *(["--embedded"] if embedded else []),
+        ],
+        {"TIEOUT_DATABASE_URL": url},
+    )
+
+
 def wait_for_port(processes: Processes, name: str, url: str) -> None:
-    """Wait until a process listens. Raises NotAvailable with the end of its log when it died."""
+    """Wait until this very process listens. Raises NotAvailable with the end of its log when it
+    died, or when another program has the port."""
     host, _, port = url.removeprefix("http://").partition(":")
     deadline = clock.monotonic() + START_SECONDS
     while clock.monotonic() < deadline:
         with socket.socket() as probe:
             probe.settimeout(1)
-            if probe.connect_ex((host, int(port))) == 0:
-                return
-        if processes.running(name) is None:
+            taken = probe.connect_ex((host, int(port))) == 0
+        found = processes.running(name)
+        if found is None:
             break
+        if taken and listens(found.pid, int(port)):
+            return
         clock.sleep(0.05)
     raise NotAvailable(f"{name} did not come up on {url}; {log_tail(processes.folder, name)}")
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this process has the port; True where the machine does not tell (no /proc)."""
+    if not Path("/proc/net/tcp").exists():
+        return True
+    sockets = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError):
+            for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
+                parts = line.split()
+                if parts[3] == LISTENING and int(parts[1].rpartition(":")[2], 16) == port:
+                    sockets.add(f"socket:[{parts[9]}]")
+    try:
+        opened = list(Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return True
+    for one in opened:
+        with contextlib.suppress(FileNotFoundError):
+            if str(one.readlink()) in sockets:
+                return True
+    return False
 
 
 def fail_if_ended(processes: Processes, name: str) -> None:

@@ -1,11 +1,9 @@
-"""Verbs for running a landscape: up, down, sync, doctor, and the worker process itself."""
+"""Verbs for running a landscape: up, down, sync, doctor."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from tieout import clock
 from tieout.cli import processes as children
 from tieout.cli.processes import CONSOLE_PORT, Processes
 from tieout.cli.programs import start_programs
@@ -35,15 +32,11 @@ from tieout.cli.telling import AnswerIsNo, NotAvailable, say_json, told, undistu
 from tieout.cli.watching import RestAwaiter
 from tieout.engine import trouble
 from tieout.engine.context import Context
-from tieout.engine.opening import load_checked, open_context, renew
+from tieout.engine.opening import load_checked
 from tieout.engine.rest import progress
-from tieout.engine.worker import Tick, Worker
-from tieout.landscape.loader import load
-from tieout.ports.registry import connector as connector_named
-from tieout.rules.place import BadLandscape
 from tieout.store import audit, database, embedded
 
-RENEW_SECONDS = 1.0
+MOST_WORKERS = 64
 LEAST_FREE_BYTES = 512 * 1024 * 1024
 OPERATORS = ("operator", "administrator", "integration developer", "controller")
 
@@ -54,19 +47,21 @@ def register(application: typer.Typer) -> None:
     application.command("down")(told(down))
     application.command("sync")(told(sync))
     application.command("doctor")(told(doctor))
-    application.command("worker", hidden=True)(told(worker))
 
 
 def up(
     folder: FolderOption = None,
     environment: EnvironmentOption = "",
     port: Annotated[int, typer.Option(help="Port of the console on 127.0.0.1.")] = CONSOLE_PORT,
+    workers: Annotated[
+        int, typer.Option(min=1, max=MOST_WORKERS, help="How many workers on this machine.")
+    ] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Start everything: database, emulated systems of the environment, console, worker."""
+    """Start everything: database, emulated systems, console, workers, watchdog, supervisor."""
     found = landscape_folder(folder)
     before = {one.name for one in Processes(found).all() if one.running}
-    names = bring_up(found, environment, port, say=out(as_json).print)
+    names = bring_up(found, environment, port, workers=workers, say=out(as_json).print)
     said = "Running already" if set(names) <= before else "Running"
     out(as_json).print(f"{said}: {', '.join(names)}")
     out(as_json).print(f"Console: http://127.0.0.1:{port}")
@@ -81,6 +76,7 @@ def bring_up(
     port: int,
     *,
     with_worker: bool = True,
+    workers: int = 1,
     say: Callable[[str], None] = lambda words: None,
 ) -> list[str]:
     """Start the processes of a landscape; `say` hears what takes long. Raises BadLandscape,
@@ -103,7 +99,12 @@ def bring_up(
         start_programs(running, landscape, environment, say)
         children.start_web(running, folder, environment, url, port)
         if with_worker:
-            children.start_worker(running, folder, environment, url)
+            for number in range(1, workers + 1):
+                name = children.worker_name(number)
+                children.start_worker(running, folder, environment, url, name)
+            children.start_watchdog(running, folder, environment, url)
+            ours = not os.environ.get("TIEOUT_DATABASE_URL")
+            children.start_supervisor(running, folder, url, embedded=ours)
     except BaseException:  # halfway up is worse than down: what this call started, it stops
         with undisturbed():
             running.stop_all(but=before)
@@ -208,65 +209,10 @@ def doctor(
 
 
 def _health(context: Context, system: str) -> tuple[bool, str]:
-    connector = connector_named(context.landscape.systems[system].connector)
+    connector = context.connector(system)
     health = connector.check(context.session(system))
     words = health.words if health.well else f"{health.words}. {health.next_action}"
     return health.well, words
-
-
-def worker(folder: FolderOption = None, environment: EnvironmentOption = "") -> None:
-    """Keep turning the record plane until SIGTERM (a child process of `up`)."""
-    url = os.environ.get("TIEOUT_DATABASE_URL")
-    if not url:
-        raise NotAvailable("a worker needs TIEOUT_DATABASE_URL; start it with `tieout up`")
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    found = landscape_folder(folder)
-    chosen = chosen_environment(load(found), environment)
-    with open_context(found, chosen, url, actor="worker") as context:
-        look = _Renewer(context)
-        Worker(context).run(lambda: stopping, look)
-
-
-class _Renewer:
-    """Takes up a changed landscape between ticks; a broken one is refused and said once."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._looked_at = clock.monotonic()
-        self._stamp = self._stamps()
-
-    def __call__(self, _: Tick) -> None:
-        if clock.monotonic() - self._looked_at < RENEW_SECONDS:
-            return
-        self._looked_at = clock.monotonic()
-        stamp = self._stamps()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        try:
-            if renew(self._context):
-                print(
-                    f"landscape {self._context.landscape.content_hash[:12]} is in force",
-                    file=sys.stderr,
-                )
-        except BadLandscape as bad:
-            for problem in bad.problems:
-                print(f"changed landscape refused: {problem}", file=sys.stderr)
-
-    def _stamps(self) -> frozenset[tuple[str, int]]:
-        folder = self._context.landscape.folder
-        return frozenset(
-            (str(path), path.stat().st_mtime_ns)
-            for path in folder.rglob("*")
-            if path.suffix in {".yaml", ".csv", ".py"} and STATE_FOLDER not in path.parts
-        )
 
 
 def _refuse_full_disk(folder: Path) -> None:

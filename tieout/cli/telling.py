@@ -24,6 +24,8 @@ from rich.console import Console
 from tieout.engine.opening import UnknownEnvironment
 from tieout.engine.reconcile import CannotReconcile
 from tieout.engine.replay import NothingToReplay
+from tieout.engine.reprocess import NothingChosen
+from tieout.engine.reprocess_preview import TooBusy
 from tieout.landscape.examples import NoSuchExample
 from tieout.landscape.template import CannotMake
 from tieout.ports.errors import VendorFault
@@ -33,8 +35,12 @@ from tieout.ports.registry import UnknownConnector
 from tieout.ports.secrets import SecretMissing
 from tieout.ports.signin import SignInFailed
 from tieout.rules.place import BadLandscape
+from tieout.store.approvals import NotDecided
+from tieout.store.archive import CannotArchive
+from tieout.store.archive_files import ArchiveBroken
 from tieout.store.database import DatabaseUnfit
 from tieout.store.embedded import EmbeddedPostgresError
+from tieout.store.holds import HoldRefused
 
 DONE, NO, USAGE, LANDSCAPE, FORBIDDEN, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -66,7 +72,7 @@ class NotAvailable(Exception):
 
 
 _CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
-    ((AnswerIsNo, NothingToReplay), NO),
+    ((AnswerIsNo, NothingToReplay, NothingChosen, CannotArchive, HoldRefused, NotDecided), NO),
     (
         (UnknownEnvironment, UnknownConnector, SettingMissing, SecretMissing, NoSuchExample),
         LANDSCAPE,
@@ -85,6 +91,8 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
             SignInFailed,
             CannotReconcile,
             NotAvailable,
+            TooBusy,
+            ArchiveBroken,
         ),
         UNAVAILABLE,
     ),

@@ -9,6 +9,7 @@ from tieout import clock
 from tieout.cli.telling import NotAvailable
 from tieout.engine import dispatch
 from tieout.engine.context import Context
+from tieout.engine.heartbeat import Heartbeat
 from tieout.engine.rest import Progress, progress
 from tieout.engine.worker import lease_names, tick
 from tieout.store import leases
@@ -39,7 +40,7 @@ class RestAwaiter:
         context = self._context
         since = self._poll_now() if poll_first else None
         deadline = clock.monotonic() + self._most_seconds
-        with context.database.listening("tieout_work") as life:
+        with context.database.listening("tieout_work") as life, Heartbeat(context):
             leases.live(life, context.holder)
             try:
                 while clock.monotonic() < deadline:

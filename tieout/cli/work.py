@@ -1,4 +1,4 @@
-"""Verbs for daily work: show, cases, replay, reconcile."""
+"""Verbs for daily work: show, cases, reconcile."""
 
 from __future__ import annotations
 
@@ -24,16 +24,13 @@ from tieout.cli.shared import (
     person,
 )
 from tieout.cli.telling import AnswerIsNo, say_json, told
-from tieout.cli.watching import RestAwaiter, wait_for_landscape
 from tieout.engine.reconcile import TieOut
 from tieout.engine.reconcile import reconcile as run_reconciliation
-from tieout.engine.replay import replay as put_back
 from tieout.engine.tie_out_json import tie_out_json
 from tieout.rules.matching import Break
 from tieout.store import cases as case_store
 from tieout.store.life import life_of
 
-REPLAYERS = ("operator", "controller", "finance maker", "administrator")
 RECONCILERS = ("operator", "controller", "finance maker", "finance checker", "auditor")
 MOST_CASES_SHOWN = 200
 MOST_BREAKS_SHOWN = 30
@@ -43,7 +40,6 @@ def register(application: typer.Typer) -> None:
     """Put these verbs on the command line."""
     application.command("show")(told(show))
     application.command("cases")(told(cases))
-    application.command("replay")(told(replay))
     application.command("reconcile")(told(reconcile))
 
 
@@ -104,58 +100,6 @@ def cases(
     if len(found) > MOST_CASES_SHOWN:
         out(as_json).print(f"… and {len(found) - MOST_CASES_SHOWN} more; --json lists all.")
     out(as_json).print(f"{len(found)} {'' if state == 'all' else state + ' '}case(s).")
-
-
-def replay(
-    any_ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ANY-ID]...", help="Cases or records; none: all.")
-    ] = None,
-    folder: FolderOption = None,
-    environment: EnvironmentOption = "",
-    actor: ActorOption = "",
-    reason: Annotated[str, typer.Option(help="Only cases of this class of trouble.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed.")] = False,
-    landed: Annotated[
-        bool | None,
-        typer.Option(
-            "--landed/--not-landed",
-            show_default=False,
-            help="What you saw when you looked for a document in doubt.",
-        ),
-    ] = None,
-    wait: Annotated[float, typer.Option(help="Seconds to wait for rest at most.")] = 120.0,
-    as_json: JsonOption = False,
-) -> None:
-    """Put what a case stopped back in line, once it is mended; never a second document."""
-    with opened(landscape_folder(folder), environment, actor or operating_user()) as context:
-        context.actor = person(context.landscape, actor, REPLAYERS).name
-        wait_for_landscape(context)
-        done = [
-            put_back(context, any_id=one, reason=reason, dry_run=dry_run, landed=landed)
-            for one in (any_ids or [""])
-        ]
-        rested = dry_run or RestAwaiter(context, wait).work_until_rest(poll_first=True)
-        with context.database.transaction() as connection:
-            still = {one.case_id for one in case_store.read(connection)}
-    chosen = sorted({case_id for one in done for case_id in one.cases})
-    closed = [case_id for case_id in chosen if case_id not in still]
-    out(as_json).print(
-        f"{len(chosen)} case(s) would be replayed; nothing was changed."
-        if dry_run
-        else f"{len(chosen)} case(s) replayed; {len(closed)} closed, {len(still)} open in all."
-    )
-    if as_json:
-        say_json(
-            {
-                "replayed": chosen,
-                "closed": closed,
-                "open": sorted(still),
-                "dry_run": dry_run,
-                "at_rest": rested,
-            }
-        )
-    if not dry_run and not set(chosen) <= set(closed):
-        raise AnswerIsNo("Some cases are still open: `tieout cases` says what is missing.")
 
 
 def reconcile(

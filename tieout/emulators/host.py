@@ -219,9 +219,13 @@ def main() -> None:
     parser.add_argument("--listen", default="127.0.0.1:0")
     parser.add_argument("--state", type=Path)
     parser.add_argument("--settings", default="{}")
+    parser.add_argument("--settings-file", type=Path, help="the same, with what is secret")
     options = parser.parse_args()
     address, port = options.listen.rsplit(":", 1)
-    emulator = factory(options.name)(f"http://{options.listen}", json.loads(options.settings))
+    settings = json.loads(options.settings)
+    if options.settings_file is not None:
+        settings |= json.loads(options.settings_file.read_text(encoding="utf-8"))
+    emulator = factory(options.name)(f"http://{options.listen}", settings)
     if options.state is not None:
         emulator.tables.update(load_tables(options.state))
 

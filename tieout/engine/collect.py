@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from tieout import clock
-from tieout.engine import trouble
+from tieout.engine import comparing, pacing, sweeping, trouble
 from tieout.engine.context import Context
-from tieout.finance.outcome import Written
+from tieout.engine.taking_in import NOTHING, Collected, incoming, received, store
 from tieout.ports.connector import InboundCall, Item, Reads, Received, Receives
-from tieout.ports.errors import VendorFault
-from tieout.ports.http import NoAnswer
-from tieout.ports.signin import SignInFailed
+from tieout.ports.errors import CursorExpired
 from tieout.store import arrivals
-from tieout.store.arrivals import Incoming
+from tieout.store.database import Connection
+from tieout.store.reading import Stands, where
 from tieout.store.totals import Movement, move
 
 PAGES_PER_TICK = 20
 HINTS_PER_TICK = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """How much came in."""
-
-    new: int
-    repeated: int
 
 
 def collect(context: Context, *, at_once: bool = False) -> Collected:
@@ -36,55 +28,111 @@ def collect(context: Context, *, at_once: bool = False) -> Collected:
     A system that does not answer is left for later; what the page held is not lost, since the
     cursor moves only with the arrivals.
     """
-    new = repeated = 0
-    for system, spec in context.landscape.systems.items():
-        if not spec.streams or f"poll:{system}" not in context.leases:
+    came = NOTHING
+    stuck: set[str] = set()
+    for one in _open_streams(context):
+        if one.system in stuck:
             continue
-        with context.transaction() as connection:
-            if trouble.paused(connection, system) is not None:
-                continue
         try:
-            for stream in spec.streams:
-                came = _hinted(context, system, stream)
-                new, repeated = new + came.new, repeated + came.repeated
-                if at_once or _is_due(context, system, stream):
-                    came = _poll(context, system, stream)
-                    new, repeated = new + came.new, repeated + came.repeated
-        except (VendorFault, NoAnswer, SignInFailed) as error:
+            came += _work_on(context, one, at_once)
+        except trouble.ORDINARY as error:
+            stuck.add(one.system)
             with context.transaction() as connection:
-                trouble.note(
-                    connection,
-                    system,
-                    trouble.redacted(trouble.outcome_of(error), context.session(system)),
-                    context.steward_of(system),
-                    "read",
-                )
-    return Collected(new, repeated)
+                trouble.note_failure(context, connection, one.system, error, "read")
+    return came
 
 
-def receive(context: Context, system: str, call: InboundCall) -> Received:
-    """Take a webhook: verify, then commit; only after that may the caller acknowledge.
+def _open_streams(context: Context) -> list[Stands]:
+    """How the streams stand that we may read now, in one look; none while we cannot keep up."""
+    ours = [
+        (system, stream)
+        for system, spec in context.landscape.systems.items()
+        if f"poll:{system}" in context.leases
+        for stream in spec.streams
+    ]
+    if not ours:
+        return []
+    with context.transaction() as connection:
+        if pacing.overfull(connection) is not None:
+            return []  # it stays where it is until we have caught up
+        shut = {system for system in dict(ours) if trouble.paused(connection, system) is not None}
+        return [one for one in where(connection, ours) if one.system not in shut]
+
+
+def _work_on(context: Context, one: Stands, at_once: bool) -> Collected:
+    """Everything there is to do for one stream: hinted rows, a compare or a poll, a sweep."""
+    came = _hinted(context, one.system, one.stream) if one.hinted else NOTHING
+    if one.comparing:
+        return came + comparing.go_on(context, one.system, one.stream)
+    wait = dt.timedelta(seconds=context.environment_of(one.system).poll_seconds)
+    if at_once or one.read_at is None or one.read_at + wait <= clock.now():
+        try:
+            came += _poll(context, one.system, one.stream)
+        except CursorExpired as expired:
+            comparing.begin(context, one.system, one.stream, str(expired))
+            return came + comparing.go_on(context, one.system, one.stream)
+    if sweeping.is_due(context, one):
+        sweeping.sweep(context, one.system, one.stream)  # what it hints is read in the next tick
+    return came
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A webhook that was verified and understood; it is not stored yet. `size` in bytes."""
+
+    system: str
+    stream: str
+    received: Received
+    size: int
+
+
+def understand(context: Context, system: str, call: InboundCall) -> Taken:
+    """Verify a webhook and say what it means; nothing is stored, no system is called.
 
     The connector verifies with the secret or setting that the stream names. Raises NotGenuine,
-    SecretMissing, or LookupError when the system receives nothing.
+    Unreadable, SecretMissing, or LookupError when the system receives nothing.
     """
     spec = context.landscape.systems.get(system)
     connector = context.connector(system) if spec is not None else None
-    if spec is None or connector is None or not isinstance(connector, Receives):
+    if connector is None or not isinstance(connector, Receives):
         raise LookupError(f"no system named '{system}' receives webhooks here")
-    received = connector.receive(replace(call, secret=_webhook_secret(context, system, call)))
-    with context.transaction() as connection:
-        if received.items:
-            stored = arrivals.store_page(
-                connection, system, call.stream, _incoming(received.items), received_by="webhook"
-            )
-            move(connection, _received(system, call.stream, stored.new, stored.repeated))
+    secret = _webhook_secret(context, system, call)
+    received = connector.receive(InboundCall(call.stream, call.headers, call.body, secret))
+    return Taken(system, call.stream, received, len(call.body))
+
+
+def keep(context: Context, connection: Connection, batch: Sequence[Taken]) -> None:
+    """Store what webhooks said, many at once, in the caller's transaction; wake the workers once.
+
+    Only after that transaction is committed may anybody be told that it was received.
+    """
+    items: dict[tuple[str, str], list[Item]] = {}
+    hints: dict[str, list[tuple[str, str]]] = {}
+    for one in batch:
+        items.setdefault((one.system, one.stream), []).extend(one.received.items)
         # A stream nobody reads here is nobody's business: its hints would never be settled.
-        hints = [one for one in received.hints if one[0] in spec.streams]
-        if hints:
-            arrivals.store_hints(connection, system, hints)
-        connection.execute("SELECT pg_notify('tieout_work', %s)", (system,))
-    return received
+        wanted = context.landscape.systems[one.system].streams
+        hints.setdefault(one.system, []).extend(h for h in one.received.hints if h[0] in wanted)
+    movements: list[Movement] = []
+    for (system, stream), rows in sorted(items.items()):
+        if rows:
+            rows_in = incoming(context, system, stream, rows)
+            stored = arrivals.store_page(connection, system, stream, rows_in, received_by="webhook")
+            movements += received(system, stream, stored.new, stored.repeated)
+    for system, asked in sorted(hints.items()):
+        if asked:
+            arrivals.store_hints(connection, system, asked)
+    move(connection, movements)
+    connection.execute("SELECT pg_notify('tieout_work', '')")
+
+
+def receive(context: Context, system: str, call: InboundCall) -> Received:
+    """Take one webhook: verify, then commit; only after that may the caller acknowledge.
+    Raises what `understand` raises."""
+    taken = understand(context, system, call)
+    with context.transaction() as connection:
+        keep(context, connection, [taken])
+    return taken.received
 
 
 def _webhook_secret(context: Context, system: str, call: InboundCall) -> str:
@@ -103,79 +151,24 @@ def _hinted(context: Context, system: str, stream: str) -> Collected:
         hints = arrivals.hinted(connection, system, stream, HINTS_PER_TICK)
     reader = context.connector(system)
     if not hints or not isinstance(reader, Reads):
-        return Collected(0, 0)
-    items = reader.fetch(context.session(system), stream, [key for key, _ in hints])
-    return _store(context, system, stream, items, "webhook", None, hints)
+        return NOTHING
+    keys = [key for key, _ in hints]
+    with pacing.reading(context, system):
+        items = trouble.guarded(lambda: reader.fetch(context.session(system), stream, keys))
+    return store(context, system, stream, items, "webhook", None, hints)
 
 
 def _poll(context: Context, system: str, stream: str) -> Collected:
     reader = context.connector(system)
     if not isinstance(reader, Reads):
-        return Collected(0, 0)
-    new = repeated = 0
+        return NOTHING
+    came = NOTHING
     for _ in range(PAGES_PER_TICK):
         with context.transaction() as connection:
             cursor = arrivals.cursor_of(connection, system, stream)
-        page = reader.read(context.session(system), stream, cursor)
-        came = _store(context, system, stream, page.items, "poll", page.cursor, ())
-        new, repeated = new + came.new, repeated + came.repeated
+        with pacing.reading(context, system):
+            page = trouble.guarded(partial(reader.read, context.session(system), stream, cursor))
+        came += store(context, system, stream, page.items, "poll", page.cursor, ())
         if not page.more:
             break
-    return Collected(new, repeated)
-
-
-def _store(
-    context: Context,
-    system: str,
-    stream: str,
-    items: Sequence[Item],
-    received_by: str,
-    cursor: str | None,
-    settles: Sequence[tuple[str, dt.datetime]],
-) -> Collected:
-    with context.transaction() as connection:
-        stored = arrivals.store_page(
-            connection,
-            system,
-            stream,
-            _incoming(items),
-            received_by=received_by,
-            cursor=cursor,
-            settles=settles,
-            read_now=True,
-        )
-        # A poll that overlaps repeats by design: only repeats of webhooks are worth a total.
-        move(connection, _received(system, stream, stored.new, 0))
-        trouble.note(connection, system, Written(""), context.steward_of(system), "read")
-    return Collected(stored.new, stored.repeated)
-
-
-def _received(system: str, stream: str, new: int, repeated: int) -> list[Movement]:
-    return [
-        Movement(f"{system}.{stream}", "received", bucket, count=count)
-        for bucket, count in (("received", new), ("duplicate", repeated))
-        if count
-    ]
-
-
-def _incoming(items: Sequence[Item]) -> list[Incoming]:
-    seen_at = clock.now().isoformat()
-    return [
-        Incoming.storable(
-            one.key,
-            one.version or (f"{arrivals.GONE}{seen_at}" if one.deleted else ""),
-            one.payload,
-            one.deleted,
-        )
-        for one in items
-    ]
-
-
-def _is_due(context: Context, system: str, stream: str) -> bool:
-    wait = dt.timedelta(seconds=context.environment_of(system).poll_seconds)
-    with context.transaction() as connection:
-        row = connection.execute(
-            "SELECT read_at FROM stream_cursors WHERE system = %s AND stream = %s",
-            (system, stream),
-        ).fetchone()
-    return row is None or row[0] + wait <= clock.now()
+    return came

@@ -13,22 +13,20 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from tieout import clock
-from tieout.engine import trouble
+from tieout.engine import pacing, trouble
 from tieout.engine.context import Context
 from tieout.engine.dispatch import as_writes
-from tieout.finance.digest import canonical_json, digest_bytes
+from tieout.engine.telemetry import TALLY
+from tieout.finance.digest import canonical_json, canonical_texts, digest_bytes
 from tieout.finance.outcome import Found, Written
 from tieout.ports.connector import Finds, Stream, Write
-from tieout.ports.errors import VendorFault
-from tieout.ports.http import NoAnswer
-from tieout.ports.signin import SignInFailed
 from tieout.store import audit, cases, dispatches, documents, evidence, proofs, runs
 from tieout.store.cases import NewCase
 from tieout.store.dispatches import Change, Dispatch
 from tieout.store.proofs import Attempt, Proof
 from tieout.store.totals import Movement, move
 
-MOST_PER_LOOK = 500
+MOST_PER_LOOK = 500  # or what one writing call may carry, if that is more
 MOST_LOOKS = 8
 PENDING_SECONDS = 0.5
 
@@ -42,14 +40,18 @@ class _Verdicts:
     attempts: list[Attempt] = field(default_factory=list)
     refusals: list[tuple[int, str, str]] = field(default_factory=list)
     doubts: list[NewCase] = field(default_factory=list)
+    came: list[tuple[str, str]] = field(default_factory=list)  # flow and outcome of each look
+    stuck: list[int] = field(default_factory=list)  # documents that wait for a person from now on
 
 
 def confirm(context: Context) -> int:
     """Look at everything written or unknown that is due; returns how many were looked at."""
     looked = 0
     for state in ("written", "unknown"):
-        with context.transaction() as connection:
-            streams = dispatches.due_streams(connection, context.partitions(), [state])
+        with context.looking() as connection:
+            streams = dispatches.due_streams(
+                connection, context.compiled.targets, context.partitions(), state
+            )
         for system, stream in streams:
             looked += _look(context, system, stream, state)
     return looked
@@ -60,7 +62,12 @@ def _look(context: Context, system: str, stream: str, state: str) -> int:
         if trouble.paused(connection, system) is not None:
             return 0
         batch = dispatches.due(
-            connection, system, stream, state, context.partitions(), MOST_PER_LOOK
+            connection,
+            system,
+            stream,
+            state,
+            context.partitions(),
+            max(MOST_PER_LOOK, context.compiled.streams[system, stream].most_writes_per_call),
         )
         writes = as_writes(connection, batch)
     finder = context.connector(system)
@@ -68,13 +75,16 @@ def _look(context: Context, system: str, stream: str, state: str) -> int:
         return 0
     started_at = clock.now()
     try:
-        found = finder.find(context.session(system), stream, writes)
-    except (VendorFault, NoAnswer, SignInFailed) as error:
-        outcome = trouble.redacted(trouble.outcome_of(error), context.session(system))
-        with context.transaction() as connection:
-            free_at = trouble.note(
-                connection, system, outcome, context.steward_of(system), f"find {stream}"
+        with pacing.reading(context, system):
+            found, meant = trouble.guarded(
+                lambda: (
+                    finder.find(context.session(system), stream, writes),
+                    [finder.meant(stream, write) for write in writes],
+                )
             )
+    except trouble.ORDINARY as error:
+        with context.transaction() as connection:
+            free_at = trouble.note_failure(context, connection, system, error, f"find {stream}")
             later = max(free_at, clock.now() + dt.timedelta(seconds=trouble.back_off_seconds(1)))
             dispatches.change(
                 connection,
@@ -86,9 +96,8 @@ def _look(context: Context, system: str, stream: str, state: str) -> int:
         return 0
     spec = context.compiled.streams[system, stream]
     verdicts = _Verdicts()
-    for one, write in zip(batch, writes, strict=True):
-        meant = finder.meant(stream, write)
-        _judge(context, verdicts, spec, one, write, meant, found.get(one.write_key), started_at)
+    for one, write, facts in zip(batch, writes, meant, strict=True):
+        _judge(context, verdicts, spec, one, write, facts, found.get(one.write_key), started_at)
     _commit(context, verdicts, system, stream)
     return len(batch)
 
@@ -126,12 +135,14 @@ def _judge(
             verdicts.refusals.append(
                 (one.document_id, f"{one.action}/{one.digest}", _differs(one, differences))
             )
+    kind = outcome.partition(":")[0]
+    verdicts.came.append((one.flow, kind))
     verdicts.attempts.append(
         Attempt(
             one.dispatch_id,
             one.attempts,
             "look",
-            outcome.partition(":")[0],
+            kind,
             "",
             outcome,
             None,
@@ -151,6 +162,7 @@ def _absent(
         verdicts.changes.append(Change(one.dispatch_id, "planned", clock.now(), looks=looks))
         return "not applied"
     verdicts.changes.append(Change(one.dispatch_id, "in_doubt", clock.now(), looks=looks))
+    verdicts.stuck.append(one.document_id)
     verdicts.doubts.append(
         NewCase(
             reason="in_doubt",
@@ -225,16 +237,20 @@ def _proof(
     found: Found,
     differences: Mapping[str, tuple[str, str]],
 ) -> Proof:
-    meant_text = canonical_json(dict(meant)).decode()
-    found_text = canonical_json(dict(found.facts)).decode()
-    differing = canonical_json({k: list(v) for k, v in differences.items()}).decode()
+    meant_text = canonical_texts(meant)
+    found_text = canonical_texts(found.facts)
+    differing = (
+        canonical_json({name: list(pair) for name, pair in differences.items()}).decode()
+        if differences
+        else ""
+    )
     together = digest_bytes(f"{one.write_key}\n{meant_text}\n{found_text}".encode())
     return Proof(
         one,
         not differences,
         meant_text,
         found_text,
-        differing if differences else "",
+        differing,
         found.target_id,
         found.number,
         together,
@@ -272,9 +288,11 @@ def _commit(context: Context, verdicts: _Verdicts, system: str, stream: str) -> 
             cases.open_cases(connection, verdicts.doubts)
         touched = [str(proof.dispatch.document_id) for proof in agreed]
         touched += [str(document_id) for document_id, _, _ in verdicts.refusals]
+        touched += [str(document_id) for document_id in verdicts.stuck]
         runs.wake(connection, "document", touched)
         move(connection, [_posted(proof.dispatch) for proof in agreed])
         audit.record(connection, context.actor, "prove", evidence.of_proofs(verdicts.proofs))
+    TALLY.outcomes(system, "look", verdicts.came)
 
 
 def _posted(one: Dispatch) -> Movement:

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 
 from tieout import clock
 from tieout.engine.compiled import Compiled
+from tieout.engine.pacer import Pacer
+from tieout.engine.telemetry import watched
+from tieout.engine.warm import Warm
 from tieout.landscape.schema import EnvironmentSpec, Landscape
 from tieout.ports.connector import Connector
 from tieout.ports.http import Transport
 from tieout.ports.opening import open_session
-from tieout.ports.registry import connector as connector_named
 from tieout.ports.secrets import resolve
 from tieout.ports.session import Session
 from tieout.rules.runner import Runner
@@ -39,7 +41,10 @@ class Context:
     holder: uuid.UUID = field(default_factory=clock.new_id)
     leases: dict[str, int] = field(default_factory=dict)
     transports: Mapping[str, Transport] = field(default_factory=dict)
+    warm: Warm = field(default_factory=Warm)
+    pacer: Pacer = field(default_factory=Pacer)
     _sessions: dict[str, Session] = field(default_factory=dict)
+    _moved_at: float = field(default_factory=clock.monotonic)
 
     @property
     def worker(self) -> str:
@@ -56,16 +61,33 @@ class Context:
 
         Raises LeaseLost when another worker has taken over; nothing is changed then.
         """
+        self._moved_at = clock.monotonic()
         with self.database.transaction() as connection:
             leases.hold(connection, self.leases, self.holder)
+            yield connection
+
+    def moved_at(self) -> float:
+        """When this process last began a transaction or ended a call (monotonic)."""
+        lines = list(self._sessions.values())
+        return max([self._moved_at, *(line.moved_at for line in lines)])
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """A connection to look with, each statement for itself: it changes nothing, so that no
+        lease need be held and nothing be committed."""
+        with self.database.looking() as connection:
             yield connection
 
     def environment_of(self, system: str) -> EnvironmentSpec:
         return self.landscape.environments[self.environment][system]
 
     def connector(self, system: str) -> Connector:
-        """The connector of a system. Raises UnknownConnector."""
-        return connector_named(self.landscape.systems[system].connector)
+        """The connector of a system, with the streams that the landscape declares for it."""
+        return self.compiled.connectors[system]
+
+    def opened(self, system: str) -> Session | None:
+        """The line to a system if it has been opened already."""
+        return self._sessions.get(system)
 
     def session(self, system: str) -> Session:
         """The open line to a system, opened on first use. Raises SettingMissing, SecretMissing."""
@@ -85,7 +107,14 @@ class Context:
                 spec.timeout_seconds,
                 self.transports.get(system),
             )
+            opened = self._sessions[system]
+            opened.transport = watched(opened.transport, system)
         return self._sessions[system]
+
+    def close(self) -> None:
+        """Hang up every open line. The next use of a system opens a new one."""
+        while self._sessions:
+            self._sessions.popitem()[1].close()
 
     def steward_of(self, system: str) -> str:
         """Who owns trouble with this system."""

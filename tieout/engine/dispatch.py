@@ -12,29 +12,29 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tieout import clock
-from tieout.engine import trouble
+from tieout.engine import pacing, trouble
 from tieout.engine.context import Context
+from tieout.engine.pacing import Rooms
+from tieout.engine.telemetry import TALLY
 from tieout.finance.outcome import (
     Accepted,
     AlreadyThere,
-    Busy,
-    Denied,
     Drift,
-    Outage,
     Outcome,
     Rejected,
     Unknown,
     Written,
 )
-from tieout.ports.connector import Follows, Job, Write, Writes
-from tieout.store import dispatches, documents, proofs, runs
+from tieout.ports.connector import Document, Follows, Job, Write, Writes
+from tieout.store import dispatches, documents, intents, proofs, runs
 from tieout.store.database import Connection
 from tieout.store.dispatches import Change, Dispatch
 from tieout.store.proofs import Attempt
 
-MOST_PER_CALL = 200
+MOST_PER_CALL = 5_000
 HOLD_BACK_SECONDS = 1.0
 
 
@@ -82,39 +82,53 @@ def recover(context: Context) -> int:
             ],
             context.worker,
         )
+    for one in lost:
+        TALLY.outcomes(one.system, "send", [(one.flow, "Unknown")])
     return len(lost)
 
 
 def send(context: Context) -> int:
     """Send what is due, one call per stream, systems side by side; returns how many left."""
-    calls = [
-        call
-        for system, stream in _due(context, "planned")
-        if (call := _begin(context, system, stream)) is not None
-    ]
-    return _carry_out(context, calls)
+    due = _due(context, "planned")
+    with pacing.turn(context, [system for system, _ in due]) as rooms:
+        calls = [
+            call
+            for system, stream in due
+            if (call := _begin(context, system, stream, rooms)) is not None
+        ]
+        return _carry_out(context, calls)
 
 
 def follow(context: Context) -> int:
     """Ask after accepted asynchronous jobs; returns how many dispatches were asked about."""
-    calls = []
-    for system, stream in _due(context, "accepted"):
-        with context.transaction() as connection:
-            if trouble.paused(connection, system) is not None:
-                continue
-            due = dispatches.due(
-                connection,
-                system,
-                stream,
-                "accepted",
-                context.partitions(),
-                MOST_PER_CALL * 10,
-                whole_batch=True,
-            )
-            writes = as_writes(connection, due)
-        if due:
-            calls.append(_Call("follow", system, stream, tuple(due), tuple(writes), clock.now()))
-    return _carry_out(context, calls)
+    due = _due(context, "accepted")
+    with pacing.turn(context, [system for system, _ in due]) as rooms:
+        calls = [
+            call
+            for system, stream in due
+            if (call := _ask_after(context, system, stream, rooms)) is not None
+        ]
+        return _carry_out(context, calls)
+
+
+def _ask_after(context: Context, system: str, stream: str, rooms: Rooms) -> _Call | None:
+    if not rooms.of(system, 1):
+        return None
+    with context.transaction() as connection:
+        due = dispatches.due(
+            connection,
+            system,
+            stream,
+            "accepted",
+            context.partitions(),
+            MOST_PER_CALL * 10,
+            whole_batch=True,
+        )
+        writes = as_writes(connection, due)
+    if not due:
+        return None
+    rooms.take(system, 1)
+    return _Call("follow", system, stream, tuple(due), tuple(writes), clock.now())
 
 
 def fence(context: Context, one: Dispatch) -> dt.timedelta:
@@ -129,7 +143,7 @@ def fence(context: Context, one: Dispatch) -> dt.timedelta:
 
 def as_writes(connection: Connection, batch: Sequence[Dispatch]) -> list[Write]:
     """Stored dispatches as the connector's writes, with the document each one replaces."""
-    previous = dispatches.previous_bodies(
+    previous = intents.previous_bodies(
         connection, [one.previous for one in batch if one.previous is not None]
     )
     return [
@@ -137,9 +151,9 @@ def as_writes(connection: Connection, batch: Sequence[Dispatch]) -> list[Write]:
             write_key=one.write_key,
             reference=one.reference,
             action=one.action,  # type: ignore[arg-type]
-            document=json.loads(one.body),
+            document=Document(one.body),
             target_id=one.target_id,
-            previous=json.loads(previous[one.previous])
+            previous=Document(previous[one.previous])
             if one.previous is not None and one.previous in previous
             else None,
         )
@@ -148,11 +162,13 @@ def as_writes(connection: Connection, batch: Sequence[Dispatch]) -> list[Write]:
 
 
 def _due(context: Context, state: str) -> list[tuple[str, str]]:
-    with context.transaction() as connection:
-        return dispatches.due_streams(connection, context.partitions(), [state])
+    with context.looking() as connection:
+        return dispatches.due_streams(
+            connection, context.compiled.targets, context.partitions(), state
+        )
 
 
-def _begin(context: Context, system: str, stream: str) -> _Call | None:
+def _begin(context: Context, system: str, stream: str, rooms: Rooms) -> _Call | None:
     """Choose what leaves now and commit that it leaves."""
     spec = context.compiled.streams[system, stream]
     batched = any(
@@ -162,42 +178,44 @@ def _begin(context: Context, system: str, stream: str) -> _Call | None:
         if step.mapping
     )
     most = spec.most_writes_per_call if batched else min(spec.most_writes_per_call, MOST_PER_CALL)
+    most = rooms.of(system, most)
+    if not most:
+        return None
     with context.transaction() as connection:
-        if trouble.paused(connection, system) is not None:
-            return None
         if batched and _job_under_way(connection, system, stream):
             return None  # one import at a time: the next batch grows meanwhile
-        batch = dispatches.due(
-            connection,
-            system,
-            stream,
-            "planned",
-            context.partitions(),
-            most,
-            whole_batch=batched,
-            locked=True,
-        )
+        batch = [
+            one
+            for lane, number in pacing.lane_shares(
+                context, connection, system, stream, most, whole=batched
+            ).items()
+            for one in dispatches.due(
+                connection,
+                system,
+                stream,
+                "planned",
+                context.partitions(),
+                number,
+                whole_batch=batched,
+                locked=True,
+                lane=lane,
+                known=context.warm.dispatches,
+            )
+        ]
         if not batch:
             return None
         writes = as_writes(connection, batch)
         together = hashlib.sha256("\n".join(one.digest for one in batch).encode()).hexdigest()
-        dispatches.start_sending(connection, batch, delivery=together if batched else "")
-    sent = [
-        Dispatch(
-            **{**{n: getattr(one, n) for n in Dispatch.__slots__}, "attempts": one.attempts + 1}
-        )
-        for one in batch
-    ]
+        sent = dispatches.start_sending(connection, batch, delivery=together if batched else "")
+    rooms.take(system, 1 if batched else len(batch))
+    context.warm.sent(one.dispatch_id for one in sent)
     return _Call("send", system, stream, tuple(sent), tuple(writes), clock.now())
 
 
 def _job_under_way(connection: Connection, system: str, stream: str) -> bool:
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM dispatches WHERE system = %s AND stream = %s "
-        "AND state IN ('accepted', 'sending'))",
-        (system, stream),
-    ).fetchone()
-    return bool(row and row[0])
+    return any(
+        dispatches.any_in(connection, system, stream, state) for state in ("accepted", "sending")
+    )
 
 
 def _carry_out(context: Context, calls: Sequence[_Call]) -> int:
@@ -215,11 +233,21 @@ def _carry_out(context: Context, calls: Sequence[_Call]) -> int:
 
 
 def _answers(context: Context, call: _Call) -> Sequence[Outcome]:
+    """What the connector says; a fault of its own is an answer too, never the worker's end."""
+    writing = call.kind == "send"
+    ask = partial(_write if writing else _follow, context, call)
+    return trouble.answers(ask, len(call.dispatches), writing=writing)
+
+
+def _write(context: Context, call: _Call) -> Sequence[Outcome]:
+    connector = context.connector(call.system)
+    if not isinstance(connector, Writes):
+        raise TypeError(f"{call.system} does not write; `tieout check` should have said so")
+    return connector.write(context.session(call.system), call.stream, call.writes)
+
+
+def _follow(context: Context, call: _Call) -> Sequence[Outcome]:
     connector, session = context.connector(call.system), context.session(call.system)
-    if call.kind == "send":
-        if not isinstance(connector, Writes):
-            raise TypeError(f"{call.system} does not write; `tieout check` should have said so")
-        return connector.write(session, call.stream, call.writes)
     if not isinstance(connector, Follows):
         raise TypeError(f"{call.system} accepted a job but does not follow any")
     jobs: dict[str, list[int]] = {}
@@ -255,6 +283,12 @@ def _commit(context: Context, call: _Call, outcomes: Sequence[Outcome]) -> None:
         proofs.log_attempts(connection, _attempts(call, outcomes), context.worker)
         refused = [str(document_id) for document_id, _, _ in refusals]
         runs.wake(connection, "document", refused)
+    left = [
+        (one.flow, type(outcome).__name__)
+        for one, outcome in zip(call.dispatches, outcomes, strict=True)
+        if not trouble.is_held_back(outcome)
+    ]
+    TALLY.outcomes(call.system, call.kind, left)
 
 
 def _note_system(
@@ -265,16 +299,14 @@ def _note_system(
     now: dt.datetime,
 ) -> dt.datetime:
     """Tell the system's state from all outcomes of a call: the worst one counts."""
-    ranked = sorted(outcomes, key=_severity)
-    worst = ranked[-1] if ranked else Written("")
     doing = f"{call.kind} {call.stream}"
+    turn = context.session(call.system).turn
+    failed = turn.take_failed() if turn is not None and turn.requests else None
     steward = context.steward_of(call.system)
-    return max(trouble.note(connection, call.system, worst, steward, doing), now)
-
-
-def _severity(outcome: Outcome) -> int:
-    order: Sequence[type] = (Busy, Outage, Drift, Denied)
-    return next((n + 1 for n, kind in enumerate(order) if isinstance(outcome, kind)), 0)
+    free_at = trouble.note_all(
+        connection, call.system, outcomes, steward, doing, most_failed=failed
+    )
+    return max(free_at, now)
 
 
 def _change(
@@ -300,7 +332,8 @@ def _change(
             return Change(one.dispatch_id, "unknown", now + fence(context, one), one.handle)
         case _:
             later = max(free_at, now + dt.timedelta(seconds=HOLD_BACK_SECONDS * clock.random()))
-            return Change(one.dispatch_id, "planned", later, one.handle)
+            untried = trouble.is_held_back(outcome)
+            return Change(one.dispatch_id, "planned", later, one.handle, untried=untried)
 
 
 def _refusal(outcome: Rejected) -> str:
@@ -321,6 +354,8 @@ def _attempts(call: _Call, outcomes: Sequence[Outcome]) -> list[Attempt]:
     details: Mapping[int, Outcome] = dict(enumerate(outcomes))
     found = []
     for index, one in enumerate(call.dispatches):
+        if trouble.is_held_back(details[index]):
+            continue  # it never left: there is nothing to give evidence of
         detail = trouble.detail_of(details[index])
         found.append(
             Attempt(

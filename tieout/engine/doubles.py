@@ -46,7 +46,7 @@ def doubles(context: Context, before: Holdings) -> dict[str, list[str]]:
         rows = connection.execute(
             "SELECT system, stream, external_id, '' FROM xrefs "
             "UNION SELECT d.system, d.stream, p.target_id, d.reference FROM proofs p "
-            "JOIN dispatches d USING (dispatch_id)"
+            "JOIN intents d USING (dispatch_id)"
         ).fetchall()
     known: dict[tuple[str, str], set[str]] = {}
     references: dict[tuple[str, str], set[str]] = {}

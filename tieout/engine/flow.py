@@ -1,4 +1,5 @@
-"""Flow: advance runs set-wise, step by step; every wait has something that wakes it.
+"""Flow: advance runs set-wise, as far as each goes, in one transaction; every wait has something
+that wakes it.
 
 A run starts again at its first step whenever its record changes: a step whose document already is
 as it should be is passed at once, so starting over is cheap and always right.
@@ -6,133 +7,149 @@ as it should be is passed at once, so starting over is cheap and always right.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from tieout import clock
+from tieout.engine import pacing
+from tieout.engine.asking import approve
+from tieout.engine.calling import call
 from tieout.engine.context import Context
 from tieout.engine.planner import StepResult
 from tieout.engine.steps import ensure, require, take_back, write
-from tieout.landscape.schema import FlowSpec, StepSpec
-from tieout.store import cases, runs
+from tieout.engine.tally import Tally
+from tieout.engine.waiting import wait
+from tieout.engine.work import Step, Work
+from tieout.landscape.schema import FlowSpec, Verb
+from tieout.store import approvals, cases, runs
 from tieout.store.database import Connection
 from tieout.store.dispatches import LeftMeanwhile
+from tieout.store.documents import RegisteredMeanwhile
+from tieout.store.records import Record
 from tieout.store.runs import Advance, Run
 
-MOST_RUNS_PER_ROUND = 500
+MOST_RUNS_PER_ROUND = 2_000
+MOST_DUE_PER_ROUND = 500
 MOST_ROUNDS = 12
-LOOK_AGAIN_SECONDS = 5.0
 
-Handler = Callable[[Context, Connection, FlowSpec, StepSpec, Sequence[Run]], dict[int, StepResult]]
-HANDLERS: dict[str, Handler] = {"ensure": ensure, "require": require, "write": write}
+Handler = Callable[[Work, Step, Sequence[Run]], dict[int, StepResult]]
+HANDLERS: dict[Verb, Handler] = {
+    "ensure": ensure,
+    "require": require,
+    "approve": approve,
+    "write": write,
+    "wait": wait,
+    "call": call,
+}
+MEANWHILE = (LeftMeanwhile, RegisteredMeanwhile)
+MODES = ("forward", "reject", "undo")  # a run that is declined goes from the first to the second
 
 
-def advance(context: Context) -> int:
-    """Advance every ready run as far as it goes now; returns how many moves were made."""
+def advance(context: Context, *, most: int = 0, lane: str = "") -> int:
+    """Advance every ready run (of one lane, or of all) as far as it goes now, and what is due;
+    returns how many runs were looked at. `most` 0: MOST_RUNS_PER_ROUND at a time."""
+    most = most or MOST_RUNS_PER_ROUND
     moves = 0
     for _ in range(MOST_ROUNDS):
         try:
-            made = _round(context)
-        except LeftMeanwhile:  # another worker was quicker: the next tick sees what it sent
+            made = _round(context, most, lane)
+        except MEANWHILE:  # another worker was quicker: the next tick sees what it did
             break
         moves += made
-        if not made:
+        if made < min(most, MOST_DUE_PER_ROUND):
             break
     return moves
 
 
-def _round(context: Context) -> int:
+def advance_fresh(
+    context: Context, connection: Connection, fresh: Sequence[Run], known: Sequence[Record]
+) -> int:
+    """Advance runs that were started in this very transaction; returns how many.
+
+    `known` are newest records that the caller has at hand: nobody reads them back. Runs of
+    partitions that are not ours stay ready for whoever holds them; if a plan left meanwhile, all
+    of them stay ready.
+    """
+    ours = set(context.partitions())
+    mine = [run for run in fresh if run.partition_no in ours]
+    at_hand = {(one.record_type, one.record_key): one for one in known}
+    try:
+        with connection.transaction():
+            _advance(Work(context, connection, at_hand), mine)
+    except MEANWHILE:
+        return 0
+    return len(mine)
+
+
+def _round(context: Context, most: int, lane: str) -> int:
     with context.transaction() as connection:
-        ready = runs.ready(connection, context.partitions(), MOST_RUNS_PER_ROUND)
-        groups: dict[tuple[str, str, int], list[Run]] = defaultdict(list)
-        for run in ready:
-            groups[run.flow, run.mode, run.step_no].append(run)
-        for (flow_name, mode, step_no), group in sorted(groups.items()):
-            flow = context.landscape.flows.get(flow_name)
-            if flow is None:
-                _gone(connection, group, flow_name)
-            else:
-                _advance_group(context, connection, flow, mode, step_no, group)
-    return len(ready)
+        held = pacing.held_flows(context, connection)
+        found = runs.due(connection, context.partitions(), MOST_DUE_PER_ROUND, held)
+        found += runs.ready(connection, context.partitions(), most, held, lane=lane)
+        _advance(Work(context, connection), found)
+    return len(found)
 
 
-def steps_of(flow: FlowSpec, mode: str) -> tuple[StepSpec, ...]:
+def steps_of(flow: FlowSpec, mode: str) -> tuple[Step, ...]:
     """The steps in the order of the mode: undoing takes the written documents back, last first."""
+    steps = tuple(Step(flow, spec, number) for number, spec in enumerate(flow.steps))
     if mode == "forward":
-        return flow.steps
-    return tuple(step for step in reversed(flow.steps) if step.verb == "write")
+        return steps
+    return tuple(step for step in reversed(steps) if step.spec.verb == "write")
 
 
-def _advance_group(
-    context: Context,
-    connection: Connection,
-    flow: FlowSpec,
-    mode: str,
-    step_no: int,
-    group: Sequence[Run],
-) -> None:
+def _advance(work: Work, some: Sequence[Run]) -> None:
+    """Each run through its steps until it stops; what is to be stored is stored once for all."""
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in some:
+        groups[run.flow, run.mode].append(run)
+    for flow_name in sorted({name for name, _ in groups}):
+        flow = work.context.landscape.flows.get(flow_name)
+        for mode in MODES:
+            group = groups.get((flow_name, mode), [])
+            if not group:
+                continue
+            if flow is None:
+                _gone(work.connection, group, flow_name)
+                continue
+            declined = _along(work, flow, mode, group)
+            groups[flow_name, "reject"] += [
+                replace(run, mode="reject", step_no=0, waits_since=None) for run in declined
+            ]
+
+
+def _along(work: Work, flow: FlowSpec, mode: str, group: Sequence[Run]) -> list[Run]:
+    """Runs of one flow and mode, step by step; returns those that a person declined."""
     steps = steps_of(flow, mode)
-    if step_no >= len(steps):
-        end = "complete" if mode == "forward" else "undone"
-        runs.advance(connection, [Advance(run, end, step_no) for run in group])
-        cases.close_for_runs(connection, [run.run_id for run in group], f"the flow is {end}")
-        return
-    step = steps[step_no]
-    handler = HANDLERS[step.verb] if mode == "forward" else take_back
-    results = handler(context, connection, flow, step, group)
-    advances: list[Advance] = []
-    history: list[tuple[Run, int, str, str, int | None]] = []
-    opened: list[cases.NewCase] = []
-    passed: list[int] = []
+    tally = Tally(work, flow, mode)
+    if mode != "forward":
+        starting = [run.run_id for run in group if run.step_no == 0]
+        approvals.void_for_runs(work.connection, starting, "the run takes back what it wrote")
+    waiting: dict[int, list[Run]] = defaultdict(list)
     for run in group:
-        result = results[run.run_id]
-        document = result.documents[0] if result.documents else result.document
-        history.append((run, step_no, step.name, result.state_in_history, document))
-        if result.passed:
-            advances.append(Advance(run, "ready", step_no + 1))
-            passed.append(run.run_id)
+        waiting[min(run.step_no, len(steps))].append(run)
+    declined: list[Run] = []
+    moving: list[Run] = []
+    for number, step in enumerate(steps):
+        here = moving + waiting[number]
+        moving = []
+        if not here:
             continue
-        overdue = _overdue(run, step, step_no, result)
-        if overdue is not None:
-            result = result.overdue(overdue)
-        opened += result.cases
-        advances.append(
-            Advance(
-                run,
-                "held" if result.held else "waiting",
-                step_no,
-                result.waits_for,
-                None if result.held else _look_again(run, step),
-                result.documents,
-                result.records,
-            )
+        results = (
+            HANDLERS[step.spec.verb](work, step, here)
+            if mode == "forward"
+            else (take_back(work, step, here))
         )
-    runs.advance(connection, advances)
-    runs.note_steps(connection, history)
-    # A run that starts over passes its early steps: that does not mend what stopped it further on.
-    mended = set(passed) - runs.held_further_on(connection, passed, mode, step_no)
-    cases.close_for_runs(connection, sorted(mended), f"step {step.name} went through")
-    if opened:
-        cases.open_cases(connection, opened)
-
-
-def _look_again(run: Run, step: StepSpec) -> dt.datetime:
-    """When a waiting run looks by itself, should no event wake it."""
-    wait = LOOK_AGAIN_SECONDS
-    if step.within_seconds is not None and run.waits_since is None:
-        wait = min(wait, step.within_seconds)
-    return clock.now() + dt.timedelta(seconds=wait)
-
-
-def _overdue(run: Run, step: StepSpec, step_no: int, result: StepResult) -> float | None:
-    """Seconds a wait has lasted when that is longer than the step allows."""
-    if step.within_seconds is None or result.held or run.step_no != step_no:
-        return None
-    if run.waits_since is None:
-        return None
-    waited = (clock.now() - run.waits_since).total_seconds()
-    return waited if waited >= step.within_seconds else None
+        for run in here:
+            result = results[run.run_id]
+            if result.passed:
+                moving.append(run)
+            elif result.declined:
+                declined.append(run)
+            tally.note(run, number, step.spec, result)
+    tally.end([*moving, *waiting[len(steps)]], len(steps))
+    tally.store()
+    return declined
 
 
 def _gone(connection: Connection, group: Sequence[Run], flow: str) -> None:

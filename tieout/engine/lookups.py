@@ -30,7 +30,7 @@ class Lookups:
 
     connection: Connection
     calendars: Mapping[str, FiscalCalendar]
-    rates: RateTable = field(default_factory=EcbRates.bundled)
+    rates: RateTable | None = None  # None: the bundled ones, read when the first is asked for
     used: dict[str, Rate] = field(default_factory=dict)
 
     def ids(
@@ -54,7 +54,8 @@ class Lookups:
             else ("closing" if rate_type == "closing" else "spot")
         )
         try:
-            converted = convert(Money(amount, source), target, date, self.rates, kind)
+            rates = self.rates if self.rates is not None else EcbRates.bundled()
+            converted = convert(Money(amount, source), target, date, rates, kind)
         except (NoRate, UnknownCurrency):
             return None
         self.used.update({rate.rate_id: rate for rate in converted.rates})

@@ -14,6 +14,7 @@ from tieout.landscape.checker import check
 from tieout.landscape.loader import load
 from tieout.landscape.schema import Landscape
 from tieout.ports.connector import Connector
+from tieout.ports.declared import speaking
 from tieout.ports.http import Transport
 from tieout.ports.registry import connector as connector_named
 from tieout.rules.place import BadLandscape
@@ -26,23 +27,28 @@ class UnknownEnvironment(Exception):
 
 
 def connectors_of(landscape: Landscape) -> Mapping[str, Connector]:
-    """The connector of every system. Raises UnknownConnector."""
-    return {name: connector_named(spec.connector) for name, spec in landscape.systems.items()}
+    """The connector of every system, with the streams that the landscape declares for it. Raises
+    UnknownConnector, BadLandscape."""
+    return {
+        name: speaking(connector_named(spec.connector), spec.interfaces)
+        for name, spec in landscape.systems.items()
+    }
 
 
 def by_connector(landscape: Landscape) -> Mapping[str, Connector]:
-    """The same connectors under their own names, as `check` asks for them."""
-    return {one.name: one for one in connectors_of(landscape).values()}
+    """The connectors that a landscape uses, under their own names, as `check` asks for them.
+    Raises UnknownConnector."""
+    names = sorted({spec.connector for spec in landscape.systems.values()})
+    return {name: connector_named(name) for name in names}
 
 
 def load_checked(folder: Path) -> tuple[Landscape, Compiled]:
     """Load, check and compile a landscape. Raises BadLandscape with every problem."""
     landscape = load(folder)
-    connectors = connectors_of(landscape)
     problems = check(landscape, by_connector(landscape))
     if problems:
         raise BadLandscape(problems)
-    return landscape, compile_landscape(landscape, connectors)
+    return landscape, compile_landscape(landscape, connectors_of(landscape))
 
 
 @contextlib.contextmanager
@@ -66,7 +72,7 @@ def open_context(
         Runner() as runner,
     ):
         keep_version(database, landscape, actor)
-        yield Context(
+        context = Context(
             landscape=landscape,
             environment=environment,
             database=database,
@@ -75,6 +81,8 @@ def open_context(
             actor=actor,
             transports=transports or {},
         )
+        with contextlib.closing(context):
+            yield context
 
 
 def known_environment(landscape: Landscape, name: str) -> str:

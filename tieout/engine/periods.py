@@ -5,15 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from tieout import clock
-from tieout.engine import trouble
+from tieout.engine import pacing, trouble
 from tieout.engine.context import Context
 from tieout.finance.outcome import Written
-from tieout.ports.connector import HasPeriods
-from tieout.ports.errors import VendorFault
-from tieout.ports.http import NoAnswer
-from tieout.ports.signin import SignInFailed
+from tieout.ports.connector import HasPeriods, PeriodStatus
+from tieout.store import runs
 from tieout.store.database import Connection
 
 REFRESH_SECONDS = 10.0
@@ -35,16 +34,11 @@ def refresh(context: Context) -> None:
         if row is not None and row[0] is not None and row[0] > age_limit:
             continue
         try:
-            statuses = connector.periods(context.session(system))
-        except (VendorFault, NoAnswer, SignInFailed) as error:
+            with pacing.reading(context, system):
+                statuses = trouble.guarded(partial(_read, context, system, connector))
+        except trouble.ORDINARY as error:
             with context.transaction() as connection:
-                trouble.note(
-                    connection,
-                    system,
-                    trouble.redacted(trouble.outcome_of(error), context.session(system)),
-                    context.steward_of(system),
-                    "read periods",
-                )
+                trouble.note_failure(context, connection, system, error, "read periods")
             continue
         with context.transaction() as connection:
             trouble.note(
@@ -65,6 +59,16 @@ def refresh(context: Context) -> None:
                     [s.state for s in statuses],
                 ),
             )
+            runs.wake(connection, "event", [periods_of(system)])
+
+
+def periods_of(system: str) -> str:
+    """What runs wait for that may not post before the system's periods are known."""
+    return f"periods/{system}"
+
+
+def _read(context: Context, system: str, connector: HasPeriods) -> Sequence[PeriodStatus]:
+    return connector.periods(context.session(system))
 
 
 @dataclass(frozen=True, slots=True)

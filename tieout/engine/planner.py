@@ -15,22 +15,24 @@ from tieout.engine.context import Context
 from tieout.engine.rendering import Rendered
 from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.rules import document as rule
-from tieout.store import audit, dispatches, evidence
-from tieout.store.arrivals import partition_of
+from tieout.store import audit, dispatches, documents, evidence, intents, runs
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
-from tieout.store.dispatches import Earlier, NewDispatch
-from tieout.store.documents import Document
-from tieout.store.records import Record
+from tieout.store.documents import Document, NewDocument
+from tieout.store.intents import Earlier, NewDispatch
+from tieout.store.records import Record, partition_of_record
 
 Decide = Callable[[rule.Actual], rule.Move]
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """Where one run stands after a step: passed, waiting for documents or records, or held.
+    """Where one run stands after a step: passed, held, paused until a date, an event or a person's
+    word, declined by a person, or else waiting for documents or records.
 
-    `late_case` is the case to open if the wait lasts longer than the step allows.
+    `late_case` is the case to open if the wait lasts longer than the step allows. `due_at` is when
+    it is over by itself; `starts` keeps in the history when the run came to the step. `result` is
+    what the step has to say in the history.
     """
 
     passed: bool = False
@@ -41,17 +43,24 @@ class StepResult:
     document: int | None = None
     cases: tuple[NewCase, ...] = ()
     late_case: NewCase | None = None
+    paused: bool = False
+    declined: bool = False
+    starts: bool = False
+    due_at: dt.datetime | None = None
+    events: tuple[str, ...] = ()
+    result: str = ""
 
     @property
     def state_in_history(self) -> str:
-        return "done" if self.passed else ("held" if self.held else "started")
+        return "done" if self.passed else ("held" if self.held or self.declined else "started")
 
     def overdue(self, waited_seconds: float) -> StepResult:
         """The same wait, now a case as well; what wakes it still does."""
         if self.late_case is None:
             return self
         words = f"{self.late_case.words} (waited {waited_seconds:.0f} s)"
-        return replace(self, held=True, cases=(replace(self.late_case, words=words),))
+        case = replace(self.late_case, words=words)
+        return replace(self, held=not self.paused, cases=(*self.cases, case))
 
 
 @dataclass
@@ -65,8 +74,14 @@ class Planner:
     system: str
     stream: str
     plans: list[NewDispatch] = field(default_factory=list)
+    drafts: list[tuple[Document, NewDocument]] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
+    freed: list[str] = field(default_factory=list)  # documents whose plans were dropped
     earlier: Mapping[int, Earlier] = field(default_factory=dict)  # what was written, by dispatch
+    due_at: dt.datetime = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.due_at = clock.now() + dt.timedelta(seconds=self.step.batch_seconds or 0.0)
 
     def decided(
         self,
@@ -80,7 +95,7 @@ class Planner:
         actual = actual_of(document, own=is_own(record, self.system, self.stream))
         move = decide(actual)
         if isinstance(move, rule.Cancel):
-            self.dropped.append(document.open_dispatch or 0)
+            self._drop(document)
             move = decide(actual.without_plan())
         return self._carry_out(move, record, document, rendered, gate)
 
@@ -88,10 +103,18 @@ class Planner:
         """Drop replaced plans first: a document has one open dispatch."""
         if self.dropped:
             dispatches.supersede(self.connection, self.dropped)
-        if self.plans:
-            ids = dispatches.plan(self.connection, self.plans)
-            leaves = evidence.of_dispatches(self.plans, ids)
+            runs.wake(self.connection, "document", self.freed)  # others wait for it as well
+        planned = intents.plan(self.connection, self.plans) if self.plans else []
+        first = {one.document_id: one.dispatch_id for one in planned}
+        documents.register(self.connection, self.drafts, first)
+        if planned:
+            self.context.warm.planned(planned)
+            leaves = evidence.of_dispatches(self.plans, [one.dispatch_id for one in planned])
             audit.record(self.connection, self.context.actor, "plan", leaves)
+
+    def _drop(self, document: Document) -> None:
+        self.dropped.append(document.open_dispatch or 0)
+        self.freed.append(str(document.document_id))
 
     def _carry_out(
         self,
@@ -118,7 +141,7 @@ class Planner:
             return self._waiting(document)
         if gate is not None:
             if move.replaces_plan:  # what it said is out of date, and must not leave either
-                self.dropped.append(document.open_dispatch or 0)
+                self._drop(document)
             return replace(gate, document=document.document_id, documents=(document.document_id,))
         if move.action == "create" and is_own(record, self.system, self.stream):
             # A row of the source itself is only ever changed: it is born there, and stays one row.
@@ -131,10 +154,10 @@ class Planner:
             and (refused[0] == "void") == (move.action == "void")
         ):
             if move.replaces_plan:
-                self.dropped.append(document.open_dispatch or 0)
+                self._drop(document)
             return held(document, self._refused(document))
         if move.replaces_plan:
-            self.dropped.append(document.open_dispatch or 0)
+            self._drop(document)
         self.plans.append(planned)
         return self._waiting(document)
 
@@ -183,25 +206,29 @@ class Planner:
         if move.new_generation:
             generation = document.generation + 1
         base = f"{self.stream}-{record.source_key}"
-        wait = self.step.batch_seconds or 0.0
         spec = self.context.compiled.specs[self.step.mapping]
-        takes_back = self._taken_back(move, record, document)
+        back = self._taken_back(move, record, document)
+        digest = back.digest if back else rendered.digest
+        revision = intents.revision_of(document, move.action, digest)
         return NewDispatch(
             document=document,
             action=move.action,
             generation=generation,
+            revision=revision,
+            write_key=intents.write_key_of(document, revision),
             reference=base if generation == 1 else f"{base}-R{generation}",
+            target_id=intents.target_of(document, move.action, generation),
             record_version=record.version,
             flow=self.flow.name,
-            body=takes_back.body if takes_back else rendered.body,
-            digest=takes_back.digest if takes_back else rendered.digest,
-            due_at=clock.now() + dt.timedelta(seconds=wait),
+            body=back.body if back else rendered.body,
+            digest=digest,
+            due_at=self.due_at,
             lane=self.flow.lane,
-            partition_no=partition_of(record.record_key),
+            partition_no=partition_of_record(record),
             legal_entity=record.legal_entity,
-            currency=takes_back.currency if takes_back else record.currency,
-            amount=takes_back.amount if takes_back else record.amount,
-            period=takes_back.period if takes_back else record.period,
+            currency=back.currency if back else record.currency,
+            amount=back.amount if back else record.amount,
+            period=back.period if back else record.period,
             mapping=spec.name,
             mapping_version=spec.version,
             landscape_hash=self.context.landscape.content_hash,

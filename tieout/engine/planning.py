@@ -11,18 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from tieout.engine.context import Context
-from tieout.engine.periods import closed_periods
+from tieout.engine.periods import closed_periods, periods_of
 from tieout.engine.planner import Planner, StepResult, is_own
 from tieout.engine.rendering import Rendered, render
 from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.rules import document as rule
-from tieout.store import dispatches, documents
-from tieout.store.arrivals import partition_of
+from tieout.store import arrivals, documents, intents
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
-from tieout.store.dispatches import Earlier
 from tieout.store.documents import Document, NewDocument
-from tieout.store.records import Record
+from tieout.store.intents import Earlier
+from tieout.store.records import Record, partition_of_record
 
 
 def towards(
@@ -39,19 +38,23 @@ def towards(
     system, stream = context.compiled.target_of(step)
     planner = Planner(context, connection, flow, step, system, stream)
     rendered = render(context, connection, step.mapping, subjects)
-    known = documents.register(
-        connection,
-        system,
-        stream,
-        subjects[0].record_type,
-        [_registered(one, system, stream) for one in subjects],
-    )
+    wanted = [_registered(one, system, stream) for one in subjects]
+    found = documents.find_or_draft(connection, system, stream, subjects[0].record_type, wanted)
+    known = found.documents
+    planner.drafts = [
+        (document, one)
+        for one in wanted
+        if (document := known.get(one.record_key)) is not None and not document.born
+    ]
     planner.earlier = _earlier(connection, known.values())
     gates = _gates(planner, subjects, known, both=True)
     results: dict[str, StepResult] = {}
     for record in subjects:
-        document, made = known[record.record_key], rendered[record.record_key]
-        if made.errors:
+        made = rendered[record.record_key]
+        document = known.get(record.record_key)
+        if document is None:
+            results[record.record_key] = _taken(planner, record)
+        elif made.errors:
             results[record.record_key] = _unmappable(flow, made)
         elif made.waits_for:
             results[record.record_key] = _parents_unproven(connection, step, made)
@@ -107,7 +110,7 @@ def take_documents_back(
 
 def _earlier(connection: Connection, known: Iterable[Document]) -> Mapping[int, Earlier]:
     """What was written last to each document."""
-    return dispatches.earlier(connection, [one.last_body for one in known if one.last_body])
+    return intents.earlier(connection, [one.last_body for one in known if one.last_body])
 
 
 def _gates(
@@ -128,7 +131,10 @@ def _gates(
     results: dict[str, StepResult] = {}
     for key, closed in shut.items():
         if closed is None:
-            results[key] = StepResult(waits_for=f"the accounting periods of {planner.system}")
+            results[key] = StepResult(
+                waits_for=f"the accounting periods of {planner.system}",
+                events=(periods_of(planner.system),),
+            )
             continue
         case = planner.case(
             "period_closed",
@@ -148,19 +154,28 @@ def _registered(record: Record, system: str, stream: str) -> NewDocument:
         record_key=record.record_key,
         reference=f"{stream}-{record.source_key}",
         legal_entity=record.legal_entity,
-        partition_no=partition_of(record.record_key),
+        partition_no=partition_of_record(record),
         target_id=record.source_key if is_own(record, system, stream) else "",
     )
+
+
+def _taken(planner: Planner, record: Record) -> StepResult:
+    """Two records must never share one document in a target."""
+    case = planner.case(
+        "reference_taken",
+        f"{planner.system}.{planner.stream}",
+        f"the reference {planner.stream}-{record.source_key} is another record's document",
+        "Write the two kinds of records to different streams, or give one of them another key.",
+        field="reference",
+        value=f"{planner.stream}-{record.source_key}",
+    )
+    return StepResult(held=True, waits_for=case.words, cases=(case,))
 
 
 def _deleted_at_source(connection: Connection, subjects: Iterable[Record]) -> set[str]:
     """Record keys whose newest arrival says that the source row is gone."""
     by_arrival = {one.arrival_id: one.record_key for one in subjects}
-    rows = connection.execute(
-        "SELECT arrival_id FROM arrivals WHERE arrival_id = ANY(%s) AND deleted",
-        (list(by_arrival),),
-    ).fetchall()
-    return {by_arrival[int(row[0])] for row in rows}
+    return {by_arrival[one] for one in arrivals.deletions(connection, list(by_arrival))}
 
 
 def _unmappable(flow: FlowSpec, made: Rendered) -> StepResult:

@@ -6,56 +6,55 @@ One maker works for one stream and one transaction; it gathers what that transac
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
 from tieout.engine.context import Context
+from tieout.engine.facts import NO_FACTS, Facts, facts_of
 from tieout.finance.digest import digest_bytes, record_key
 from tieout.finance.period import NoPeriod
 from tieout.landscape.schema import FlowSpec
 from tieout.rules.mapping import FieldError, Mapped, MappingResult
 from tieout.rules.spec import RecordTypeSpec
-from tieout.store.arrivals import Arrival, Settled, partition_of
+from tieout.store.arrivals import Arrival, Settled
 from tieout.store.cases import NewCase
-from tieout.store.records import Head, Record
+from tieout.store.records import Head, Record, partition_of_record
 from tieout.store.runs import Wanted
-from tieout.store.totals import Movement
+from tieout.store.totals import Tally
 
 
 @dataclass
 class Batch:
     """What one transaction will write, gathered."""
 
+    flow: str  # system.stream
     records: list[Record] = field(default_factory=list)
-    heads: list[tuple[str, str, Head]] = field(default_factory=list)
+    heads: list[Record] = field(default_factory=list)  # unchanged, but read anew
     settled: list[Settled] = field(default_factory=list)
     cases: list[NewCase] = field(default_factory=list)
     wanted: list[Wanted] = field(default_factory=list)
-    movements: list[Movement] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
     healed: list[str] = field(default_factory=list)  # source keys whose cases are over
 
-
-def settle(batch: Batch, one: Arrival, state: str, flow: str, record: Record | None = None) -> None:
-    batch.settled.append(
-        Settled(one.arrival_id, state)
-        if record is None
-        else Settled(
-            one.arrival_id,
-            state,
-            record.record_type,
-            record.record_key,
-            record.version,
-            record.legal_entity,
+    def settle(self, one: Arrival, state: str, record: Record | None = None) -> None:
+        """An arrival has ended in this state, as this record version if there is one."""
+        if record is None:
+            self.settled.append(Settled(one.arrival_id, state))
+            self.tally.add(self.flow, "resolved", state)
+            return
+        self.settled.append(
+            Settled(
+                one.arrival_id,
+                state,
+                record.record_type,
+                record.record_key,
+                record.version,
+                record.legal_entity,
+            )
         )
-    )
-    batch.movements.append(
-        Movement(flow, "resolved", state)
-        if record is None
-        else Movement(
-            flow,
+        self.tally.add(
+            self.flow,
             "resolved",
             state,
             record.legal_entity,
@@ -63,7 +62,6 @@ def settle(batch: Batch, one: Arrival, state: str, flow: str, record: Record | N
             record.currency,
             record.amount,
         )
-    )
 
 
 def wanted(record: Record, flow: FlowSpec, mode: str) -> Wanted:
@@ -75,7 +73,7 @@ def wanted(record: Record, flow: FlowSpec, mode: str) -> Wanted:
         mode,
         flow.lane,
         record.legal_entity,
-        partition_of(record.record_key),
+        partition_of_record(record),
         record.landscape_hash,
     )
 
@@ -97,6 +95,8 @@ class Maker:
         self.system = system
         self.stream = stream
         self.flows = context.compiled.flows_by_stream.get((system, stream), ())
+        self.mapping = context.compiled.inbound[system, stream].spec
+        self._periods: dict[tuple[str, dt.date], str] = {}
 
     def make(
         self,
@@ -132,7 +132,7 @@ class Maker:
                     value=failure.value,
                     place=str(failure.place),
                 )
-                self._open(case, by_id[failure.row_id], good[failure.row_id].body)
+                self._open(case, by_id[failure.row_id], good[failure.row_id])
                 if failure.severity == "stop":
                     stopped[failure.row_id].append(case)
         for row_id, one in good.items():
@@ -141,10 +141,10 @@ class Maker:
             if any(one.conditions.get(flow.name, False) is None for flow in self.flows):
                 self._unclear(arrival, one)
             elif not in_scope[row_id] and key not in heads:
-                settle(self.batch, arrival, "out_of_scope", self._flow)
+                self.batch.settle(arrival, "out_of_scope")
                 self.batch.healed.append(arrival.source_key)
             elif row_id in stopped:
-                settle(self.batch, arrival, "held", self._flow)
+                self.batch.settle(arrival, "held")
             else:
                 self._record(arrival, one, key, heads.get(key), in_scope[row_id])
         for row_id, problems in failed.items():
@@ -163,17 +163,12 @@ class Maker:
             partial.conditions.get(flow.name) is False for flow in self.flows
         )
         if self.flows and known_out and keys[arrival.source_key] not in heads:
-            settle(self.batch, arrival, "out_of_scope", self._flow)
+            self.batch.settle(arrival, "out_of_scope")
             self.batch.healed.append(arrival.source_key)
             return
-        body = partial.body if partial is not None else ""
         for problem in problems:
-            self._open(_mapping_case(problem, self.spec), arrival, body)
-        settle(self.batch, arrival, "held", self._flow)
-
-    @property
-    def _flow(self) -> str:
-        return f"{self.system}.{self.stream}"
+            self._open(_mapping_case(problem, self.spec), arrival, partial)
+        self.batch.settle(arrival, "held")
 
     def _unclear(self, arrival: Arrival, one: Mapped) -> None:
         """A `when` that is neither true nor false: a person says what the row is."""
@@ -189,9 +184,9 @@ class Maker:
                         place=str(flow.when_place),
                     ),
                     arrival,
-                    one.body,
+                    one,
                 )
-        settle(self.batch, arrival, "held", self._flow)
+        self.batch.settle(arrival, "held")
 
     def _record(
         self, arrival: Arrival, one: Mapped, key: str, head: Head | None, in_scope: bool
@@ -202,19 +197,11 @@ class Maker:
         version = 1 if head is None else head.version + (0 if same else 1)
         record = self._built(arrival, one, key, version, content, in_scope)
         if same and head is not None:
-            settle(self.batch, arrival, "unchanged", self._flow, record)
-            self.batch.heads.append(
-                (
-                    self.spec.name,
-                    key,
-                    Head(
-                        head.version, content, in_scope, arrival.source_version, arrival.arrival_id
-                    ),
-                )
-            )
+            self.batch.settle(arrival, "unchanged", record)
+            self.batch.heads.append(record)
             return
         self.batch.records.append(record)
-        settle(self.batch, arrival, "recorded", self._flow, record)
+        self.batch.settle(arrival, "recorded", record)
         for flow in self.flows:
             if one.conditions.get(flow.name):
                 self.batch.wanted.append(wanted(record, flow, "forward"))
@@ -224,7 +211,7 @@ class Maker:
     def _built(
         self, arrival: Arrival, one: Mapped, key: str, version: int, content: str, in_scope: bool
     ) -> Record:
-        facts = header(self.spec, one.body)
+        facts = facts_of(one)
         return Record(
             record_type=self.spec.name,
             record_key=key,
@@ -237,8 +224,8 @@ class Maker:
             source_key=arrival.source_key,
             source_version=arrival.source_version,
             arrival_id=arrival.arrival_id,
-            mapping=self.context.compiled.inbound[self.system, self.stream].spec.name,
-            mapping_version=self.context.compiled.inbound[self.system, self.stream].spec.version,
+            mapping=self.mapping.name,
+            mapping_version=self.mapping.version,
             landscape_hash=self.context.landscape.content_hash,
             legal_entity=facts.legal_entity,
             currency=facts.currency,
@@ -246,20 +233,25 @@ class Maker:
             accounting_date=facts.date,
             period=self._period(facts),
             status=facts.status,
+            number=facts.number,
         )
 
-    def _period(self, facts: Header) -> str:
-        calendar = self.context.compiled.calendars.get(facts.legal_entity)
-        if calendar is None or facts.date is None:
+    def _period(self, facts: Facts) -> str:
+        if facts.date is None:
             return ""
-        try:
-            return calendar.period_of(facts.date).name
-        except NoPeriod:
-            return ""
+        known = self._periods.get((facts.legal_entity, facts.date))
+        if known is None:
+            calendar = self.context.compiled.calendars.get(facts.legal_entity)
+            try:
+                known = calendar.period_of(facts.date).name if calendar else ""
+            except NoPeriod:
+                known = ""
+            self._periods[facts.legal_entity, facts.date] = known
+        return known
 
-    def _open(self, case: NewCase, arrival: Arrival, body: str) -> None:
+    def _open(self, case: NewCase, arrival: Arrival, mapped: Mapped | None) -> None:
         """Add who, where and how much to a case, and keep it."""
-        facts = header(self.spec, body) if body else Header()
+        facts = facts_of(mapped) if mapped is not None else NO_FACTS
         self.batch.cases.append(
             NewCase(
                 **{
@@ -277,35 +269,6 @@ class Maker:
                 }
             )
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The well-known fields of a record, as far as its body has them."""
-
-    legal_entity: str = ""
-    currency: str = ""
-    amount: Decimal | None = None
-    date: dt.date | None = None
-    status: str = ""
-
-
-def header(spec: RecordTypeSpec, body: str) -> Header:
-    """Read the well-known fields of a canonical (or partly mapped) body."""
-    values = json.loads(body)
-
-    def text(name: str) -> str:
-        value = values.get(name) if name else None
-        return str(value) if value is not None else ""
-
-    amount, date = text(spec.amount), text(spec.date)
-    return Header(
-        text(spec.legal_entity),
-        text(spec.currency),
-        Decimal(amount) if amount else None,
-        dt.date.fromisoformat(date[:10]) if date else None,
-        text(spec.status),
-    )
 
 
 def _mapping_case(problem: FieldError, spec: RecordTypeSpec) -> NewCase:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from tieout import clock
 from tieout.engine.context import Context
+from tieout.engine.reprocess import bring_back_texts
 from tieout.engine.steps import references
-from tieout.store import arrivals, audit, cases, documents, records, runs
+from tieout.store import approvals, arrivals, audit, cases, documents, records, runs
 from tieout.store.cases import Case
 from tieout.store.database import Connection
 from tieout.store.totals import Movement, move
@@ -60,7 +61,8 @@ def replay(
             raise NothingToReplay(
                 "no open case matches"
                 + (f" '{any_id or reason}'" if any_id or reason else "")
-                + "; `tieout cases` lists the open ones"
+                + "; `tieout cases` lists the open ones, and --reprocess or --resend replays what "
+                "has none"
             )
         held = [case for case in chosen if case.run_id is None and case.source_key]
         stuck = sorted({case.run_id for case in chosen if case.run_id is not None})
@@ -100,7 +102,7 @@ def _ids_of(connection: Connection, case: Case) -> set[str]:
 def _settle_doubts(connection: Connection, chosen: Sequence[Case], landed: bool) -> None:
     """A person has looked: what landed is read back and proved, what did not is sent again."""
     rows = connection.execute(
-        "UPDATE dispatches SET state = %s, due_at = %s, looks = 0 "
+        "UPDATE dispatch_states SET state = %s, due_at = %s, looks = 0 "
         "WHERE dispatch_id = ANY(%s) AND state = 'in_doubt' RETURNING dispatch_id, document_id",
         (
             "written" if landed else "planned",
@@ -118,9 +120,10 @@ def _settle_doubts(connection: Connection, chosen: Sequence[Case], landed: bool)
 
 
 def _read_again(connection: Connection, held: Sequence[Case]) -> None:
-    reopened = arrivals.reopen(
-        connection, sorted({one.arrival_id for one in held if one.arrival_id is not None})
-    )
+    """Resolve the held rows again, those too whose text is in the archive by now. A row whose text
+    is nowhere is still read afresh from its source."""
+    ids = sorted({one.arrival_id for one in held if one.arrival_id is not None})
+    reopened = arrivals.reopen(connection, bring_back_texts(connection, ids))
     move(  # they leave the bucket they were counted in, and are counted again where they end
         connection,
         [
@@ -136,7 +139,8 @@ def _run_again(connection: Connection, context: Context, run_ids: Sequence[int])
     """Start these runs over, forgive refusals of their documents and of what they refer to."""
     rows = connection.execute(
         "UPDATE runs SET state = 'ready', step_no = 0, waits_for = '', waits_since = NULL, "
-        "due_at = NULL WHERE run_id = ANY(%s) AND state = 'held' "
+        "due_at = NULL, waits_document = NULL WHERE run_id = ANY(%s) "
+        "AND state IN ('held', 'paused') "
         "RETURNING record_type, record_key",
         (list(run_ids),),
     ).fetchall()
@@ -150,3 +154,4 @@ def _run_again(connection: Connection, context: Context, run_ids: Sequence[int])
             keys.update(references(record.body, [path for path, _ in spec.references()]))
             arrivals.store_hints(connection, record.system, [(record.stream, record.source_key)])
     documents.forgive(connection, sorted(keys))
+    approvals.ask_again(connection, run_ids)

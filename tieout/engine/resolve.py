@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 from tieout.engine.context import Context
 from tieout.engine.lookups import Lookups, keep_rates
-from tieout.engine.record_making import Batch, Maker, settle, wanted
+from tieout.engine.record_making import Batch, Maker, wanted
+from tieout.engine.waiting import records_came
 from tieout.finance.digest import record_key
 from tieout.rules.mapping import Row
 from tieout.rules.spec import RecordTypeSpec
@@ -22,7 +23,7 @@ from tieout.store.arrivals import GONE, Arrival
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
 from tieout.store.records import Head, Record
-from tieout.store.totals import Movement, move
+from tieout.store.totals import keep
 
 MOST_PER_BATCH = 1_000
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -30,31 +31,32 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 def resolve(context: Context) -> int:
     """Resolve the oldest new arrivals; returns how many were settled."""
-    with context.transaction() as connection:
+    with context.looking() as connection:
         new = arrivals.new_arrivals(connection, context.partitions(), MOST_PER_BATCH)
     groups: dict[tuple[str, str], list[Arrival]] = defaultdict(list)
     for one in new:
         groups[one.system, one.stream].append(one)
     for (system, stream), group in groups.items():
         with context.transaction() as connection:
-            _resolve_stream(context, connection, system, stream, group)
+            made = _resolve_stream(context, connection, system, stream, group)
+        context.warm.recorded(made)
     return len(new)
 
 
 def _resolve_stream(
     context: Context, connection: Connection, system: str, stream: str, group: Sequence[Arrival]
-) -> None:
+) -> list[Record]:
     mapping = context.compiled.inbound.get((system, stream))
     if mapping is None:
-        nobody = Batch()
+        nobody = Batch(f"{system}.{stream}")
         for one in group:
-            settle(nobody, one, "out_of_scope", f"{system}.{stream}")
+            nobody.settle(one, "out_of_scope")
         arrivals.settle(connection, nobody.settled)
-        move(connection, nobody.movements)
-        return
+        keep(connection, nobody.tally)
+        return []
     spec = context.landscape.records[mapping.spec.target]
-    batch = Batch()
-    newest = _newest_of_batch(group, batch, f"{system}.{stream}")
+    batch = Batch(f"{system}.{stream}")
+    newest = _newest_of_batch(group, batch)
     keys = {one.source_key: record_key(spec.name, system, one.source_key) for one in newest}
     heads = records.heads(connection, spec.name, sorted(keys.values()))
     seen = arrivals.newest_seen(connection, system, stream, sorted(keys))
@@ -62,7 +64,7 @@ def _resolve_stream(
     for one in newest:
         head = heads.get(keys[one.source_key])
         if _older(one.source_version, seen.get(one.source_key, "")):
-            settle(batch, one, "superseded", f"{system}.{stream}")
+            batch.settle(one, "superseded")
         elif one.deleted:
             _delete(connection, context, batch, one, spec, keys[one.source_key], head)
         elif (why := _unfit(one)) is not None:
@@ -78,18 +80,19 @@ def _resolve_stream(
     maker = Maker(context, batch, spec, system, stream)
     maker.make(fresh, result, keys, heads)
     _write(context, connection, batch, lookups, system, stream)
+    return batch.records
 
 
-def _newest_of_batch(group: Sequence[Arrival], batch: Batch, flow: str) -> list[Arrival]:
+def _newest_of_batch(group: Sequence[Arrival], batch: Batch) -> list[Arrival]:
     """One arrival per source key: the newest version, the last one read where versions tie."""
     newest: dict[str, Arrival] = {}
     for one in group:
         before = newest.get(one.source_key)
         if before is not None and _older(one.source_version, before.source_version):
-            settle(batch, one, "superseded", flow)
+            batch.settle(one, "superseded")
             continue
         if before is not None:
-            settle(batch, before, "superseded", flow)
+            batch.settle(before, "superseded")
         newest[one.source_key] = one
     return list(newest.values())
 
@@ -131,7 +134,7 @@ def _unreadable(batch: Batch, one: Arrival, spec: RecordTypeSpec, why: str) -> N
             record_key=record_key(spec.name, one.system, one.source_key),
         )
     )
-    settle(batch, one, "held", f"{one.system}.{one.stream}")
+    batch.settle(one, "held")
 
 
 def _delete(
@@ -144,11 +147,10 @@ def _delete(
     head: Head | None,
 ) -> None:
     """A row that is gone at its source: the record leaves scope, its last content stays."""
-    flow = f"{one.system}.{one.stream}"
     last = records.newest(connection, spec.name, [key]).get(key)
     batch.healed.append(one.source_key)
     if last is None or head is None or not head.in_scope:
-        settle(batch, one, "out_of_scope" if head is None else "unchanged", flow)
+        batch.settle(one, "out_of_scope" if head is None else "unchanged")
         return
     gone = Record(
         **{
@@ -163,7 +165,7 @@ def _delete(
         }
     )
     batch.records.append(gone)
-    settle(batch, one, "recorded", flow, gone)
+    batch.settle(one, "recorded", gone)
     for flow_spec in context.compiled.flows_by_stream.get((one.system, one.stream), ()):
         batch.wanted.append(wanted(gone, flow_spec, "undo"))
 
@@ -181,20 +183,18 @@ def _write(
             connection, system, stream, batch.healed, "a later reading of the row went through"
         )
         over = arrivals.supersede_held(connection, system, stream, batch.healed)
-        batch.movements += [
-            Movement(f"{system}.{stream}", "resolved", bucket, count=count)
-            for bucket, count in (("held", -over), ("superseded", over))
-            if count
-        ]
+        if over:
+            batch.tally.add(batch.flow, "resolved", "held", count=-over)
+            batch.tally.add(batch.flow, "resolved", "superseded", count=over)
     if batch.cases:
         cases.open_cases(connection, batch.cases)
     if batch.records:
         records.add(connection, batch.records)
-        runs.wake(connection, "record", [f"{r.record_type}/{r.record_key}" for r in batch.records])
+        records_came(context, connection, batch.records)
     if batch.heads:
         records.move_heads(connection, batch.heads)
     runs.want(connection, batch.wanted)
     keep_rates(connection, lookups.used.values())
     arrivals.settle(connection, batch.settled)
-    move(connection, batch.movements)
+    keep(connection, batch.tally)
     audit.record(connection, context.actor, "resolve", evidence.of_records(batch.records))

@@ -36,8 +36,8 @@ def progress(connection: Connection) -> Progress:
     row = connection.execute(
         "SELECT (SELECT count(*) FROM arrivals), "
         "(SELECT count(*) FROM arrivals WHERE state = 'new'), (SELECT count(*) FROM hints), "
-        "(SELECT count(*) FROM records), (SELECT count(*) FROM dispatches), "
-        "(SELECT count(*) FROM dispatches WHERE state IN "
+        "(SELECT count(*) FROM records), (SELECT count(*) FROM intents), "
+        "(SELECT count(*) FROM dispatch_states WHERE state IN "
         "  ('planned', 'sending', 'accepted', 'unknown', 'written')), "
         "(SELECT count(*) FROM proofs WHERE verdict = 'agrees'), (SELECT count(*) FROM runs), "
         "(SELECT count(*) FROM runs WHERE state IN ('ready', 'waiting')), "

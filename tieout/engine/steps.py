@@ -1,141 +1,135 @@
-"""The step verbs: ensure, require, write, and taking a written document back."""
+"""The steps about documents: ensure, require, write, and taking a written document back."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from tieout.engine.context import Context
 from tieout.engine.planner import StepResult
 from tieout.engine.planning import take_documents_back, towards
-from tieout.landscape.schema import FlowSpec, StepSpec
-from tieout.store import records
+from tieout.engine.work import Step, Work, for_run, of_run
+from tieout.landscape.schema import StepSpec
+from tieout.store import documents
 from tieout.store.cases import NewCase
-from tieout.store.database import Connection
 from tieout.store.records import Record
 from tieout.store.runs import Run
 
 
-def ensure(
-    context: Context, connection: Connection, flow: FlowSpec, step: StepSpec, group: Sequence[Run]
-) -> dict[int, StepResult]:
-    """The records of `step.record_type` that the run's record refers to exist in the target."""
-    own = records.newest(connection, flow.record_type, [run.record_key for run in group])
+def ensure(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
+    """The records of the step's type that the run's record refers to exist in the target."""
+    spec, flow = step.spec, step.flow
+    own = work.of_runs(flow, group)
     paths = [
         path
-        for path, to in context.landscape.records[flow.record_type].references()
-        if to == step.record_type
+        for path, to in work.context.landscape.records[flow.record_type].references()
+        if to == spec.record_type
     ]
     wanted = {run.run_id: references(own[run.record_key].body, paths) for run in group}
-    parents = records.newest(
-        connection, step.record_type, sorted({key for keys in wanted.values() for key in keys})
-    )
-    progress = towards(context, connection, flow, step, list(parents.values()), "update")
+    parents = work.newest(spec.record_type, sorted({k for keys in wanted.values() for k in keys}))
+    progress = towards(work.context, work.connection, flow, spec, list(parents.values()), "update")
     results: dict[int, StepResult] = {}
     for run in group:
+        record = own[run.record_key]
         missing = [key for key in wanted[run.run_id] if key not in parents]
         below = [progress[key] for key in wanted[run.run_id] if key in parents]
         if missing:
-            results[run.run_id] = _parent_missing(run, own[run.record_key], step, missing)
+            results[run.run_id] = _parent_missing(run, record, spec, missing)
         elif any(one.held for one in below):
             results[run.run_id] = StepResult(
                 held=True,
-                cases=tuple(
-                    _of_run(case, run, own[run.record_key]) for one in below for case in one.cases
-                ),
+                cases=tuple(of_run(case, run, record) for one in below for case in one.cases),
                 documents=tuple(one.document for one in below if one.document is not None),
-                waits_for=f"{step.record_type} refused by {step.system}",
+                waits_for=f"{spec.record_type} refused by {spec.system}",
             )
         elif all(one.passed for one in below):
             results[run.run_id] = StepResult(passed=True)
         else:
-            waiting = tuple(
-                one.document for one in below if not one.passed and one.document is not None
-            )
+            late = [one for one in below if not one.passed]
             results[run.run_id] = StepResult(
-                waits_for=f"{step.record_type} in {step.system}", documents=waiting
+                waits_for=f"{spec.record_type} in {spec.system}",
+                documents=tuple(dict.fromkeys(one.document for one in late if one.document)),
             )
     return results
 
 
-def require(
-    context: Context, connection: Connection, flow: FlowSpec, step: StepSpec, group: Sequence[Run]
-) -> dict[int, StepResult]:
+def require(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
     """A condition over the record; anything but TRUE holds the run."""
-    own = records.newest(connection, flow.record_type, [run.record_key for run in group])
-    number = flow.steps.index(step)
-    answers = context.compiled.requires[flow.name, number].run(
-        context.runner, [(run.run_id, own[run.record_key].body) for run in group]
+    spec, flow = step.spec, step.flow
+    own = work.of_runs(flow, group)
+    answers = work.context.compiled.requires[flow.name, step.number].run(
+        work.context.runner, [(run.run_id, own[run.record_key].body) for run in group]
+    )
+    case = NewCase(
+        reason="require",
+        control=spec.name,
+        owner=flow.steward,
+        words=spec.because or f"'{spec.must}' is not true for this record",
+        next_action="Correct the record at its source, or the rule; then replay.",
+        place=str(spec.place),
     )
     return {
         run.run_id: StepResult(passed=True)
-        if answers[run.run_id].get(step.name) is True
+        if answers[run.run_id].get(spec.name) is True
         else StepResult(
             held=True,
-            waits_for=f"'{step.must}' to be true",
-            cases=(
-                _of_run(
-                    NewCase(
-                        reason="require",
-                        control=step.name,
-                        owner=flow.steward,
-                        words=step.because or f"'{step.must}' is not true for this record",
-                        next_action="Correct the record at its source, or the rule; then replay.",
-                        place=str(step.place),
-                    ),
-                    run,
-                    own[run.record_key],
-                ),
-            ),
+            waits_for=f"'{spec.must}' to be true",
+            cases=(of_run(case, run, own[run.record_key]),),
         )
         for run in group
     }
 
 
-def write(
-    context: Context, connection: Connection, flow: FlowSpec, step: StepSpec, group: Sequence[Run]
-) -> dict[int, StepResult]:
+def write(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
     """The run's own record, rendered by the step's mapping, is in the target."""
-    own = records.newest(connection, flow.record_type, [run.record_key for run in group])
-    progress = towards(context, connection, flow, step, list(own.values()), step.on_change)
-    return {run.run_id: _for_run(progress[run.record_key], run, own) for run in group}
-
-
-def take_back(
-    context: Context, connection: Connection, flow: FlowSpec, step: StepSpec, group: Sequence[Run]
-) -> dict[int, StepResult]:
-    """The step's document has no effect in the target any more."""
-    own = records.newest(connection, flow.record_type, [run.record_key for run in group])
-    progress = take_documents_back(context, connection, flow, step, list(own.values()))
-    return {run.run_id: _for_run(progress[run.record_key], run, own) for run in group}
-
-
-def _for_run(result: StepResult, run: Run, own: Mapping[str, Record]) -> StepResult:
-    """A document's result with its cases told from the run's point of view."""
-    record = own[run.record_key]
-    return replace(
-        result,
-        cases=tuple(_of_run(case, run, record) for case in result.cases),
-        late_case=_of_run(result.late_case, run, record) if result.late_case else None,
+    own = work.of_runs(step.flow, group)
+    progress = towards(
+        work.context,
+        work.connection,
+        step.flow,
+        step.spec,
+        list(own.values()),
+        step.spec.on_change,
     )
+    return {
+        run.run_id: for_run(progress[run.record_key], run, own[run.record_key]) for run in group
+    }
 
 
-def _of_run(case: NewCase, run: Run, record: Record) -> NewCase:
-    """Add the run, its record and the amount at stake to a case."""
-    return replace(
-        case,
-        run_id=run.run_id,
-        record_type=run.record_type,
-        record_key=run.record_key,
-        system=record.system,
-        stream=record.stream,
-        source_key=record.source_key,
-        amount=record.amount,
-        currency=record.currency,
-        legal_entity=record.legal_entity,
-        period=record.period,
+def take_back(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
+    """The step's document has no effect in the target any more: voided, or brought to what the
+    step's `undo` mapping says. A declined run takes back whatever `on_leave` says."""
+    own = work.of_runs(step.flow, group)
+    spec = step.spec
+    rejected = {run.record_key for run in group if run.mode == "reject"}
+    progress: dict[str, StepResult] = {}
+    written = _written(work, step, list(own)) if spec.undo else set()
+    for keys, on_leave in ((rejected, "undo"), (set(own) - rejected, spec.on_leave)):
+        leaving = [own[key] for key in sorted(keys)]
+        as_written = replace(spec, on_leave="undo" if on_leave == "undo" else "case")
+        closing = [one for one in leaving if one.record_key in written and on_leave == "undo"]
+        if closing:
+            undone = replace(as_written, mapping=spec.undo)
+            progress.update(
+                towards(work.context, work.connection, step.flow, undone, closing, "update")
+            )
+        voiding = [one for one in leaving if one.record_key not in progress]
+        if voiding:
+            progress.update(
+                take_documents_back(work.context, work.connection, step.flow, as_written, voiding)
+            )
+    return {
+        run.run_id: for_run(progress[run.record_key], run, own[run.record_key]) for run in group
+    }
+
+
+def _written(work: Work, step: Step, record_keys: Sequence[str]) -> set[str]:
+    """Those whose document is in the target, or may be: an `undo` mapping creates nothing."""
+    system, stream = work.context.compiled.target_of(step.spec)
+    known = documents.known(
+        work.connection, system, stream, step.flow.record_type, sorted(record_keys)
     )
+    return {key for key, one in known.items() if one.state == "present" or one.landed is not None}
 
 
 def references(body: str, paths: Sequence[str]) -> list[str]:
@@ -168,5 +162,5 @@ def _parent_missing(run: Run, record: Record, step: StepSpec, missing: Sequence[
     return StepResult(
         waits_for=f"{step.record_type} to arrive",
         records=tuple(f"{step.record_type}/{key}" for key in missing),
-        late_case=_of_run(case, run, record),
+        late_case=of_run(case, run, record),
     )

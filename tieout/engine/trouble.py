@@ -1,29 +1,116 @@
-"""From an outcome to who acts: system pauses, cases for people, waiting times with full jitter."""
+"""From an outcome to who acts: the door to a system, cases for people.
+
+When a door is shut and for how long is decided by `rules/door.py`; here it is asked, stored, and
+told to people. Everything a connector is asked to do goes through `guarded`.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from tieout import clock
-from tieout.finance.outcome import Busy, Denied, Detail, Drift, Outage, Outcome, Rejected, Unknown
+from tieout.engine.context import Context
+from tieout.finance.outcome import (
+    Busy,
+    Denied,
+    Detail,
+    Drift,
+    Outage,
+    Outcome,
+    Rejected,
+    Unknown,
+    Written,
+)
 from tieout.ports.errors import VendorFault
 from tieout.ports.http import NoAnswer
+from tieout.ports.opening import SettingMissing
+from tieout.ports.secrets import SecretMissing
 from tieout.ports.session import Session
 from tieout.ports.signin import SignInFailed
-from tieout.store import cases
+from tieout.rules import door as rule
+from tieout.rules.door import Heard
+from tieout.store import cases, systems
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
 
-FIRST_BACK_OFF_SECONDS = 0.5
-MOST_BACK_OFF_SECONDS = 60.0
-DENIED_PAUSE_SECONDS = 30.0
+T = TypeVar("T")
+
+CONNECTOR_FAULT = "CONNECTOR_FAULT"
+HELD_BACK = "HELD_BACK"
+HELD_BACK_SECONDS = 0.5
+MOST_FAULT_LENGTH = 500
+ORDINARY = (VendorFault, NoAnswer, SignInFailed)
+
+
+def guarded(ask: Callable[[], T]) -> T:
+    """Ask a connector for something. Raises VendorFault, NoAnswer or SignInFailed, nothing else.
+
+    A connector that fails in any other way has a fault of its own: that is the trouble of its
+    system alone, told to the integration engineer as Drift; the worker goes on with the others.
+    What was being written is in doubt then.
+    """
+    try:
+        return ask()
+    except ORDINARY:
+        raise
+    except (SettingMissing, SecretMissing) as error:
+        raise SignInFailed(
+            str(error), "Complete the environment file; then `tieout up`."
+        ) from error
+    except MemoryError:
+        raise  # not the connector's: the process is in trouble
+    except Exception as error:
+        raise VendorFault(fault_of(error)) from error
+
+
+def fault_of(error: Exception) -> Drift:
+    """What a fault in a connector's own code is to everybody else: words, and where it happened."""
+    said = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    at = traceback.extract_tb(error.__traceback__)
+    place = f" at {at[-1].filename.rpartition('/')[2]}:{at[-1].lineno}" if at else ""
+    return Drift(
+        Detail(
+            f"the connector failed{place}: {(said or [type(error).__name__])[-1]}"[
+                :MOST_FAULT_LENGTH
+            ],
+            "Mend the connector or its settings, and start the worker anew; writes that were "
+            "under way are looked up first.",
+            CONNECTOR_FAULT,
+        )
+    )
+
+
+def answers(ask: Callable[[], Sequence[Outcome]], size: int, *, writing: bool) -> Sequence[Outcome]:
+    """The outcomes of one call that a connector was to make for `size` dispatches.
+
+    A connector tells outcomes and raises nothing: whatever it raises while it writes leaves all
+    writes of the call in doubt, since some may have left.
+    """
+    try:
+        found = guarded(ask)
+        if len(found) != size:
+            raise VendorFault(fault_of(ValueError(f"{len(found)} outcomes for {size} writes")))
+        return found
+    except ORDINARY as error:
+        outcome = outcome_of(error)
+        if writing and not isinstance(outcome, Drift):
+            outcome = Unknown(detail_of(outcome))
+        return [outcome] * size
+
+
+def held_back() -> VendorFault:
+    """Not asked: all calls that the system takes at a time, or in this time, are spoken for."""
+    words = "held back: the calls that this system takes are spoken for"
+    return VendorFault(Busy(Detail(words, "", HELD_BACK), HELD_BACK_SECONDS))
 
 
 def back_off_seconds(failures: int) -> float:
     """Exponential with full jitter; `failures` counts from 1."""
-    ceiling = min(MOST_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * float(2 ** min(failures, 10)))
-    return ceiling * (0.5 + clock.random() / 2)
+    return rule.back_off_seconds(failures, clock.random())
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -71,80 +158,119 @@ class Pause:
 
 
 def paused(connection: Connection, system: str) -> Pause | None:
-    """Whether a system is paused right now."""
-    row = connection.execute(
-        "SELECT state, until FROM system_states WHERE system = %s AND until > %s",
-        (system, clock.now()),
-    ).fetchone()
-    return Pause(str(row[0]), row[1]) if row else None
+    """Whether a system must not be called now: its door is shut, or somebody is finding out."""
+    now = clock.now()
+    seen = systems.door(connection, system)
+    if seen.door.shut(now) and seen.door.until is not None:
+        return Pause(seen.door.state, seen.door.until)
+    if seen.door.ajar(now) and seen.probe_until is not None and seen.probe_until > now:
+        return Pause(seen.door.state, seen.probe_until)
+    return None
 
 
 def not_working(connection: Connection) -> list[str]:
     """What a person must know of systems that cannot be worked with now: `netsuite is down: …`."""
-    rows = connection.execute(
-        "SELECT system, state, words FROM system_states WHERE state <> 'open' ORDER BY system"
-    ).fetchall()
-    return [f"{system} is {state}: {words}" for system, state, words in rows]
+    return systems.not_working(connection)
 
 
 def ask_again(connection: Connection) -> None:
     """A person wants work now: end the pauses of systems that were down or refused us. What a
     system told us to wait (Retry-After) stays."""
-    connection.execute(
-        "UPDATE system_states SET until = %s WHERE state IN ('down', 'denied')", (clock.now(),)
-    )
+    systems.ask_again(connection)
 
 
 def note(
-    connection: Connection, system: str, outcome: Outcome, owner: str, doing: str
+    connection: Connection,
+    system: str,
+    outcome: Outcome,
+    owner: str,
+    doing: str,
+    *,
+    well: int = 0,
+    failed: int = 1,
 ) -> dt.datetime:
     """Record what an outcome means for the whole system; returns when it may be called again.
 
     Busy pauses as told; Outage backs off; Denied pauses and opens one case for the administrator;
     Drift opens one for the integration engineer. `doing` says what was tried (send invoice): such
     a case closes when just that works again. Any other answer opens the door; Unknown is none.
+    `well` and `failed` count attempts, for the retry budget.
     """
     now = clock.now()
-    troubled = isinstance(outcome, Busy | Outage | Denied | Drift)
-    if not troubled and (isinstance(outcome, Unknown) or _is_well(connection, system)):
+    if isinstance(outcome, Busy) and outcome.detail.code == HELD_BACK:
+        return now + dt.timedelta(seconds=outcome.wait_seconds or 0.0)
+    heard = _heard(outcome, well, failed)
+    if heard.kind == "well" and _is_well(connection, system):
         return now
-    row = connection.execute(
-        "SELECT failures FROM system_states WHERE system = %s FOR UPDATE", (system,)
-    ).fetchone()
-    failures = (int(row[0]) if row else 0) + 1
-    state, wait, words = "open", 0.0, ""
-    if isinstance(outcome, Busy):
-        told = outcome.wait_seconds
-        state, words = "busy", outcome.detail.words
-        wait = told if told is not None else back_off_seconds(failures)
-    elif isinstance(outcome, Outage):
-        state, wait, words = "down", back_off_seconds(failures), outcome.detail.words
-    elif isinstance(outcome, (Denied, Drift)):
-        state, wait, words = "denied", DENIED_PAUSE_SECONDS, outcome.detail.words
+    before = systems.door(connection, system, locked=True).door
+    door = rule.after(before, heard, now, clock.random())
+    if isinstance(outcome, (Denied, Drift)):
         cases.open_cases(connection, [_system_case(system, outcome, owner, doing)])
-    else:
-        failures = 0
+    elif heard.kind == "well":
         cases.close_for_system(connection, system, doing, "the system answers again")
-    until = now + dt.timedelta(seconds=wait)
-    connection.execute(
-        "INSERT INTO system_states AS s (system, state, until, failures, words, changed_at) "
-        "VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (system) DO UPDATE SET "
-        "state = excluded.state, until = greatest(excluded.until, CASE WHEN excluded.state <> "
-        "'open' THEN s.until END), failures = excluded.failures, words = excluded.words, "
-        "changed_at = excluded.changed_at",
-        (system, state, until, failures, words, now),
-    )
-    return until
+    systems.keep_door(connection, system, door)
+    return max(now, door.until) if door.until is not None else now
+
+
+def note_all(
+    connection: Connection,
+    system: str,
+    outcomes: Sequence[Outcome],
+    owner: str,
+    doing: str,
+    *,
+    most_failed: int | None = None,
+) -> dt.datetime:
+    """Like `note`, for all outcomes of one call: the worst counts for the system, and only a call
+    of which nothing is known is unsure. `most_failed` is how many of its attempts really left and
+    failed: what was held back here fails nobody."""
+    order: Sequence[type] = (Unknown, Busy, Outage, Drift, Denied)
+    ranks = [next((n + 1 for n, kind in enumerate(order) if isinstance(one, kind)), 0)
+             for one in outcomes]  # fmt: skip
+    bad = sum(rank > 0 for rank in ranks)
+    worst = max(range(len(outcomes)), key=lambda at: ranks[at], default=None)
+    outcome = Written("") if worst is None else outcomes[worst]
+    if isinstance(outcome, Unknown) and bad < len(outcomes):
+        outcome = Written("")  # it answers, only not always
+    failed = bad if most_failed is None else min(bad, most_failed)
+    return note(connection, system, outcome, owner, doing, well=len(outcomes) - bad, failed=failed)
+
+
+def note_failure(
+    context: Context, connection: Connection, system: str, error: Exception, doing: str
+) -> dt.datetime:
+    """Record a reading that raised; returns when the system may be called again."""
+    outcome, session = outcome_of(error), context.opened(system)
+    if session is not None:
+        outcome = redacted(outcome, session)
+    return note(connection, system, outcome, context.steward_of(system), doing)
+
+
+def _heard(outcome: Outcome, well: int, failed: int) -> Heard:
+    """An outcome in the words of the door."""
+    words = detail_of(outcome).words
+    match outcome:
+        case Busy(wait_seconds=told):
+            return Heard("busy", well, failed, told, words)
+        case Outage():
+            return Heard("down", well, failed, None, words)
+        case Denied() | Drift():
+            return Heard("denied", 0, failed, None, words)
+        case Unknown():
+            return Heard("unsure", 0, failed, None, words)
+        case _:
+            return Heard("well", max(1, well), 0)
 
 
 def _is_well(connection: Connection, system: str) -> bool:
     """Whether a good answer tells us nothing new about the system: one look, no lock."""
+    if not systems.door(connection, system).door.is_well:
+        return False
     row = connection.execute(
-        "SELECT NOT EXISTS (SELECT FROM system_states WHERE system = %(system)s "
-        "AND (state <> 'open' OR failures > 0)) AND NOT EXISTS (SELECT FROM cases "
-        "WHERE state = 'open' AND system = %(system)s AND reason IN ('denied', 'drift') "
+        "SELECT NOT EXISTS (SELECT FROM cases "
+        "WHERE state = 'open' AND system = %s AND reason IN ('denied', 'drift') "
         "AND source_key = '')",
-        {"system": system},
+        (system,),
     ).fetchone()
     return bool(row and row[0])
 
@@ -173,6 +299,11 @@ def detail_of(outcome: Outcome) -> Detail:
     """The words of an outcome; an empty detail when it needs none."""
     detail = getattr(outcome, "detail", None)
     return detail if isinstance(detail, Detail) else Detail("")
+
+
+def is_held_back(outcome: Outcome) -> bool:
+    """Whether this write never left, since the system had just turned others away."""
+    return isinstance(outcome, Busy | Outage) and outcome.held_back
 
 
 def is_refusal(outcome: Outcome) -> bool:

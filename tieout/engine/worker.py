@@ -8,7 +8,7 @@ poll is due.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import psycopg
 
@@ -16,9 +16,14 @@ from tieout import clock
 from tieout.engine import confirm, dispatch, flow, periods, resolve
 from tieout.engine.collect import collect
 from tieout.engine.context import Context
+from tieout.engine.heartbeat import Heartbeat
+from tieout.engine.logs import event
+from tieout.engine.pulse import PulseTeller
 from tieout.engine.sealing import Sealer
-from tieout.store import leases
+from tieout.engine.telemetry import span
+from tieout.store import leases, workers
 from tieout.store.arrivals import PARTITIONS
+from tieout.store.database import Connection
 from tieout.store.leases import LEASE_SECONDS, LeaseLost
 
 IDLE_SECONDS = 0.2
@@ -44,16 +49,33 @@ class Tick:
         )
 
 
-def tick(context: Context, *, poll_at_once: bool = False) -> Tick:
-    """One turn of the engine over everything this process holds leases for."""
+def tick(
+    context: Context,
+    *,
+    poll_at_once: bool = False,
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Tick:
+    """One turn of the engine over everything this process holds leases for. `on_stage` hears where
+    it is."""
+
+    def staged(name: str, work: Callable[[], int]) -> int:
+        on_stage(name)
+        with span(f"tick {name}") as told:
+            done = work()
+            told["tieout.count"] = done
+        if done:
+            event(name, level="debug", count=done)
+        return done
+
     periods.refresh(context)
-    collected = collect(context, at_once=poll_at_once)
-    resolved = resolve.resolve(context)
-    moves = flow.advance(context)
-    sent = dispatch.send(context)
-    followed = dispatch.follow(context)
-    confirmed = confirm.confirm(context)
-    return Tick(collected.new, resolved, moves, sent, followed, confirmed)
+    return Tick(
+        staged("collect", lambda: collect(context, at_once=poll_at_once).new),
+        staged("resolve", lambda: resolve.resolve(context)),
+        staged("flow", lambda: flow.advance(context)),
+        staged("dispatch", lambda: dispatch.send(context)),
+        staged("follow", lambda: dispatch.follow(context)),
+        staged("confirm", lambda: confirm.confirm(context)),
+    )
 
 
 def lease_names(context: Context) -> list[str]:
@@ -71,19 +93,24 @@ class Worker:
         self._renewed_at = float("-inf")
         self._told = ""  # the landscape state that our leases name
         self._seal = Sealer(context)
+        self._pulse = PulseTeller(context)
 
     def run(self, stopping: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
         """Tick until `stopping()`; leases are given back at the end. Survives a lost lease by
         dropping the work of that tick; any other error ends the process loudly."""
-        with self.context.database.listening("tieout_work") as ears:
+        with self.context.database.listening("tieout_work") as ears, Heartbeat(self.context):
             leases.live(ears, self.context.holder)
+            self._pulse.now("start")
+            event("worker started", worker=self.context.worker)
             lost = 0
             while not stopping():
                 self._keep_leases()
                 try:
-                    done = tick(self.context)
+                    self._pulse.begin()
+                    done = tick(self.context, on_stage=self._pulse.stage)
                 except (LeaseLost, psycopg.errors.TransactionRollback):  # or a deadlock: undone
                     lost += 1
+                    event("lease lost", level="warning", times=lost)
                     if lost > MOST_LOST_LEASES:
                         raise
                     # Taken anew, so that what this tick was sending is looked after like a dead
@@ -91,33 +118,56 @@ class Worker:
                     self.context.leases = {}
                     self._renewed_at = float("-inf")
                     continue
+                self._pulse.ticked()
+                if done.busy:
+                    event("tick", **asdict(done))
                 on_tick(done)
                 self._seal()
                 if not done.busy:
                     self._idle(ears)
-            self._seal(at_once=True)
+            self._pulse.stop()  # from now on others count without us
             with self.context.database.transaction() as connection:
                 leases.give_back(connection, self.context.holder)
+                leases.say_free(connection)
+            self.context.leases = {}
+            self._seal(at_once=True)
+            event("worker stopped", worker=self.context.worker, ticks=self._pulse.ticks)
 
     def _keep_leases(self) -> None:
         unchanged = self._told == self.context.landscape.content_hash
         if unchanged and clock.monotonic() - self._renewed_at < RENEW_SECONDS:
             return
         before = set(self.context.leases)
+        self._pulse.stage("leases")
         with self.context.database.transaction() as connection:
-            self.context.leases = leases.take(
-                connection,
-                lease_names(self.context),
-                self.context.holder,
-                self.context.landscape.content_hash,
-            )
+            self.context.leases = self._share(connection)
+            if before - set(self.context.leases):
+                leases.say_free(connection)
+        if before != set(self.context.leases):
+            event("leases", held=len(self.context.leases), before=len(before))
         self._told = self.context.landscape.content_hash
         self._renewed_at = clock.monotonic()
         if set(self.context.leases) - before:
             dispatch.recover(self.context)
 
-    @staticmethod
-    def _idle(ears: psycopg.Connection[tuple[object, ...]]) -> None:
+    def _share(self, connection: Connection) -> dict[str, int]:
+        """Our part of the work: as much as there is for each worker that turns, rounded up."""
+        turning = max(1, workers.turning(connection, LEASE_SECONDS))
+        held: dict[str, int] = {}
+        names = lease_names(self.context)
+        for kind in ("partition:", "poll:"):
+            some = [name for name in names if name.startswith(kind)]
+            held |= leases.take(
+                connection,
+                some,
+                self.context.holder,
+                self.context.landscape.content_hash,
+                -(-len(some) // turning),
+            )
+        return held
+
+    def _idle(self, ears: psycopg.Connection[tuple[object, ...]]) -> None:
         """Sleep until something comes in, at most IDLE_SECONDS."""
-        for _ in ears.notifies(timeout=IDLE_SECONDS, stop_after=1):
-            return
+        for heard in ears.notifies(timeout=IDLE_SECONDS, stop_after=1):
+            if heard.payload == leases.FREE:
+                self._renewed_at = float("-inf")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import json
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -45,6 +46,21 @@ def canonical_json(value: object) -> bytes:
         return rfc8785.dumps(prepared)
     except (rfc8785.CanonicalizationError, UnicodeError) as problem:
         raise NotCanonical(f"no canonical JSON: {problem}") from problem
+
+
+def canonical_texts(texts: Mapping[str, str]) -> str:
+    """The canonical JSON of a flat object of texts: what `canonical_json` gives, many times faster.
+
+    Names that are not ASCII take the long way: RFC 8785 sorts by UTF-16 code units.
+    """
+    if "".join(texts).isascii():
+        said = json.dumps(texts, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        try:
+            said.encode()
+        except UnicodeEncodeError as problem:
+            raise NotCanonical(f"no canonical JSON: {problem}") from problem
+        return said
+    return canonical_json(dict(texts)).decode()
 
 
 def _prepared(value: object, path: str, depth: int = 0) -> _Json:

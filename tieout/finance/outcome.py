@@ -51,17 +51,25 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Not applied: the system asks us to slow down. `wait_seconds` is what it said, if it did."""
+    """Not applied: the system asks us to slow down. `wait_seconds` is what it said, if it did.
+
+    `held_back`: the write never left, since the system had just said so to another one.
+    """
 
     detail: Detail
     wait_seconds: float | None = None
+    held_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Surely not applied: the system is down or unreachable. Back off; the platform team acts."""
+    """Surely not applied: the system is down or unreachable. Back off; the platform team acts.
+
+    `held_back`: the write never left, since others had just got no answer.
+    """
 
     detail: Detail
+    held_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

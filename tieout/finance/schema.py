@@ -69,6 +69,11 @@ def json_schema(record_type: RecordType) -> Schema:
     return schema
 
 
+def value_schema(kind: ValueType) -> Schema:
+    """The JSON Schema of one plain value: `amount`, `date`, … (neither an object nor a list)."""
+    return dict(_VALUES[kind])
+
+
 def _object(fields: Iterable[RecordField], currency: str) -> Schema:
     listed = tuple(fields)
     return {

@@ -10,6 +10,7 @@ from tieout.landscape.functions import python_functions
 from tieout.landscape.interfaces import Systems, field_types
 from tieout.landscape.lookups import mapping_lookups
 from tieout.landscape.schema import FlowSpec, Landscape, ReconciliationSpec, SideSpec
+from tieout.landscape.step_values import value_mapping
 from tieout.rules.compile import compile_mapping
 from tieout.rules.control import compile_conditions, compile_controls
 from tieout.rules.place import BadLandscape, Place, Problem
@@ -36,7 +37,8 @@ def check_expressions(landscape: Landscape, systems: Systems) -> Iterator[Proble
                 except BadLandscape as bad:
                     yield from bad.problems
         for flow in landscape.flows.values():
-            yield from _requires(flow, landscape, runner, functions)
+            yield from _conditions(flow, landscape, runner, functions)
+            yield from _values(flow, landscape, runner, functions)
         for reconciliation in landscape.reconciliations.values():
             for side in reconciliation.sides:
                 yield from _side(reconciliation, side, systems, runner)
@@ -88,17 +90,43 @@ def _crosswalks(mapping: MappingSpec, landscape: Landscape) -> Mapping[str, Cros
     return {name: landscape.crosswalks[name] for name in sorted(named)}
 
 
-def _requires(
+def _conditions(
     flow: FlowSpec, landscape: Landscape, runner: Runner, functions: Functions
 ) -> Iterator[Problem]:
+    """What must be TRUE of a record, and when a person is asked."""
     record = landscape.records.get(flow.record_type)
     asked = {one.name: (one.must, one.place) for one in flow.steps if one.verb == "require"}
+    asked.update({one.name: (one.when, one.place) for one in flow.steps if one.verb == "approve"})
     if record is None or not asked:
         return
     try:
         compile_conditions(record.fields, asked, runner, functions)
     except BadLandscape as bad:
         yield from bad.problems
+
+
+def _values(
+    flow: FlowSpec, landscape: Landscape, runner: Runner, functions: Functions
+) -> Iterator[Problem]:
+    """Dates that are waited for, makers, the arguments of calls."""
+    record = landscape.records.get(flow.record_type)
+    for step in flow.steps if record is not None else ():
+        made = value_mapping(flow, step, landscape.functions)
+        if record is None or made is None:
+            continue
+        try:
+            compile_mapping(
+                made[0],
+                record.fields,
+                made[1],
+                system="",
+                crosswalks=landscape.crosswalks,
+                runner=runner,
+                functions=functions,
+            )
+        except BadLandscape as bad:
+            for one in bad.problems:
+                yield replace(one, what=f"step '{step.name}' of flow '{flow.name}': {one.what}")
 
 
 def _side(

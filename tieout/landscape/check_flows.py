@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tieout.landscape.check_steps import check_step
 from tieout.landscape.form import did_you_mean
 from tieout.landscape.interfaces import Systems, can_find, can_write
 from tieout.landscape.lookups import Lookup, mapping_lookups
@@ -16,8 +17,9 @@ def check_flows(landscape: Landscape, systems: Systems) -> Iterator[Problem]:
     for flow in landscape.flows.values():
         yield from _start(flow, landscape, systems)
         for step in flow.steps:
-            if step.verb != "require":
+            if step.touches_documents:
                 yield from _step(flow, step, landscape, systems)
+            yield from check_step(flow, step, landscape, systems)
         yield from _order(flow, landscape)
 
 

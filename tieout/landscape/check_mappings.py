@@ -97,7 +97,8 @@ def check_lookup(lookup: Lookup, landscape: Landscape, systems: Systems) -> Iter
 
 def _dead(landscape: Landscape) -> Iterator[Problem]:
     """A mapping that nothing uses is believed to work and never runs."""
-    used = {step.mapping for flow in landscape.flows.values() for step in flow.steps}
+    steps = [step for flow in landscape.flows.values() for step in flow.steps]
+    used = {step.mapping for step in steps} | {step.undo for step in steps}
     collected = {
         f"{system.name}.{stream}"
         for system in landscape.systems.values()

@@ -19,9 +19,10 @@ def check_systems(
     landscape: Landscape, systems: Systems, connectors: Mapping[str, ConnectorLike]
 ) -> Iterator[Problem]:
     """Connectors and collected streams exist; every collected stream becomes a record."""
+    yield from systems.problems
     mapped = {one.source for one in landscape.mappings.values() if one.inbound}
     for system in systems:
-        connector = connectors.get(system.connector)
+        connector = systems.connector(system.name)
         if connector is None:
             yield Problem(
                 system.place,

@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from tieout.landscape.form import did_you_mean
 from tieout.landscape.schema import Landscape, SystemSpec
-from tieout.rules.place import Place, Problem
+from tieout.rules.place import BadLandscape, Place, Problem
 from tieout.rules.spec import FieldType, ValueType
 
 
@@ -92,19 +92,41 @@ def can_write(connector: ConnectorLike) -> bool:
 
 
 class Systems:
-    """The systems of a landscape with the connectors that speak for them."""
+    """The systems of a landscape with the connectors that speak for them. `problems` are those
+    with interfaces that the landscape itself declares."""
 
     def __init__(self, landscape: Landscape, connectors: Mapping[str, ConnectorLike]) -> None:
         self._landscape = landscape
-        self._connectors = connectors
+        self.problems: list[Problem] = []
+        self._speaking: dict[str, ConnectorLike] = {}
+        for name, spec in landscape.systems.items():
+            found = connectors.get(spec.connector)
+            if found is not None:
+                self._speaking[name] = self._declared(found, spec)
         self._types: dict[tuple[str, str], tuple[FieldType, ...]] = {}
+
+    def _declared(self, connector: ConnectorLike, spec: SystemSpec) -> ConnectorLike:
+        """The connector with the streams that the landscape declares, where it lets it."""
+        declare = getattr(connector, "declared", None)
+        named = f"system '{spec.name}'"
+        if callable(declare):
+            if not spec.interfaces:
+                what = f"{named} declares no interface, and connector '{connector.name}' has none"
+                self.problems.append(Problem(spec.place, what, "Add it under 'interfaces'"))
+            try:
+                return cast(ConnectorLike, declare(spec.interfaces))
+            except BadLandscape as bad:
+                self.problems += bad.problems
+        elif spec.interfaces:
+            what = f"{named} declares interfaces, but connector '{connector.name}' has its own"
+            self.problems.append(Problem(spec.place, what, "Remove 'interfaces'"))
+        return connector
 
     def __iter__(self) -> Iterator[SystemSpec]:
         return iter(self._landscape.systems.values())
 
     def connector(self, system: str) -> ConnectorLike | None:
-        spec = self._landscape.systems.get(system)
-        return self._connectors.get(spec.connector) if spec is not None else None
+        return self._speaking.get(system)
 
     def stream(self, system: str, stream: str) -> StreamLike | None:
         connector = self.connector(system)

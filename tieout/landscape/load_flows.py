@@ -6,25 +6,32 @@ from collections.abc import Mapping
 from typing import Literal, cast
 
 from tieout.landscape.form import Form
+from tieout.landscape.load_service_levels import load_service_level
+from tieout.landscape.load_steps import load_step
 from tieout.landscape.reader import Table
-from tieout.landscape.schema import FlowSpec, OnChange, OnLeave, StepSpec, Verb
+from tieout.landscape.schema import FlowSpec, OnReject, StepSpec
+from tieout.landscape.service_levels import ServiceLevel
 from tieout.rules.place import Place, Problem
 from tieout.rules.spec import MappingSpec
 
 Lane = Literal["close_critical", "standard", "bulk"]
 ClosedPeriod = Literal["hold"]
 
-VERBS: tuple[Verb, ...] = ("ensure", "require", "write")
 LANES = ("close_critical", "standard", "bulk")
 MOST_STEPS = 50
 
-_KEYS = ("flow", "steward", "starts", "record", "lane", "steps", "slo", "closed_period", "title")
-_STEP_KEYS: Mapping[Verb, tuple[str, ...]] = {
-    "ensure": ("ensure", "in", "as", "name", "within"),
-    "require": ("require", "must", "because", "name"),
-    "write": ("write", "to", "as", "name", "on_change", "on_leave", "batch", "within"),
-}
-_LATER = ("approve", "wait", "call")
+_KEYS = (
+    "flow",
+    "steward",
+    "starts",
+    "record",
+    "lane",
+    "steps",
+    "slo",
+    "closed_period",
+    "on_reject",
+    "title",
+)
 
 
 def load_flow(
@@ -37,11 +44,9 @@ def load_flow(
     form.what = f"flow '{name}'"
     system, stream, when, when_place = _starts(form, problems)
     slo = form.table_at("slo")
-    fresh = None
+    promised = ServiceLevel()
     if slo is not None:
-        fresh = Form(slo, f"slo of {form.what}", ("fresh_within",), problems).seconds(
-            "fresh_within"
-        )
+        promised = load_service_level(slo, form.what, problems)
     return FlowSpec(
         name=name,
         record_type=form.text("record", "") or _made_from(f"{system}.{stream}", mappings),
@@ -54,7 +59,9 @@ def load_flow(
         place=form.place,
         lane=cast(Lane, form.choice("lane", LANES, "standard")),
         closed_period=cast(ClosedPeriod, form.choice("closed_period", ("hold",), "hold")),
-        fresh_within_seconds=fresh,
+        on_reject=cast(OnReject, form.choice("on_reject", ("case", "undo"), "case")),
+        fresh_within_seconds=promised.fresh_within_seconds,
+        complete_by=promised.complete_by,
     )
 
 
@@ -81,7 +88,7 @@ def _steps(
     steps: list[StepSpec] = []
     names: set[str] = set()
     for table in form.tables("steps", required=True):
-        step = _step(table, form.what, mappings, problems)
+        step = load_step(table, form.what, mappings, problems)
         if step is None:
             continue
         if step.name in names:
@@ -101,56 +108,3 @@ def _steps(
             "Split the flow",
         )
     return tuple(steps)
-
-
-def _step(
-    table: Table, flow: str, mappings: Mapping[str, MappingSpec], problems: list[Problem]
-) -> StepSpec | None:
-    verb = next((one for one in VERBS if one in table.entries), None)
-    if verb is None:
-        later = next((one for one in _LATER if one in table.entries), "")
-        what = f"a step of {flow} has none of: {', '.join(VERBS)}"
-        if later:
-            what = f"'{later}' is not a step that flows have yet; {flow} uses it"
-        problems.append(Problem(table.place, what, f"Write one of: {', '.join(VERBS)}"))
-        return None
-    form = Form(table, f"a '{verb}' step", _STEP_KEYS[verb], problems)
-    if verb == "require":
-        name = form.name("require")
-        return StepSpec(
-            verb=verb,
-            name=form.text("name", name) or name,
-            place=form.place,
-            must=form.text("must"),
-            because=form.text("because"),
-        )
-    mapping = form.text("as")
-    return StepSpec(
-        verb=verb,
-        name=form.text("name", mapping) or mapping,
-        place=form.place,
-        record_type=form.name(verb),
-        system=_target(form, "in" if verb == "ensure" else "to", mapping, mappings),
-        mapping=mapping,
-        on_change=cast(
-            OnChange, form.choice("on_change", ("case", "update", "reverse_and_repost"), "case")
-        ),
-        on_leave=cast(OnLeave, form.choice("on_leave", ("case", "undo"), "case")),
-        batch_seconds=form.seconds("batch"),
-        within_seconds=form.seconds("within"),
-    )
-
-
-def _target(form: Form, key: str, mapping: str, mappings: Mapping[str, MappingSpec]) -> str:
-    """`netsuite` as the step says it, `netsuite.salesOrder` as its mapping says it."""
-    system = form.text(key)
-    spec = mappings.get(mapping)
-    if spec is None:  # the checker names an unknown mapping, with what there is
-        return system
-    if system and system not in (spec.target, spec.target.partition(".")[0]):
-        form.complain(
-            form.place_of(key),
-            f"the step goes to '{system}', its mapping '{mapping}' to '{spec.target}'",
-            f"Write {key}: {spec.target.partition('.')[0]}, or name another mapping",
-        )
-    return spec.target

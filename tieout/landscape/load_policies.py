@@ -28,8 +28,10 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 
 
 def load_people(table: Table, problems: list[Problem]) -> dict[str, Person]:
-    """People by the name they act under. An unknown role is a problem."""
-    form = Form(table, "people.yaml", ("people",), problems)
+    """People by the name they act under. An unknown role is a problem; `roles` names the house's
+    own (a finance director), beside those that verbs know."""
+    form = Form(table, "people.yaml", ("people", "roles"), problems)
+    roles = (*ROLES, *form.texts("roles"))
     found: dict[str, Person] = {}
     known = ("person", "title", "roles", "legal_entities", "email")
     for one in form.tables("people", required=True):
@@ -46,11 +48,11 @@ def load_people(table: Table, problems: list[Problem]) -> dict[str, Person]:
             email=each.text("email", ""),
         )
         for role in found[name].roles:
-            if role not in ROLES:
+            if role not in roles:
                 each.complain(
                     each.place_of("roles"),
                     f"{each.what} has the unknown role '{role}'",
-                    f"{did_you_mean(role, ROLES)} Roles are: {', '.join(ROLES)}",
+                    f"{did_you_mean(role, roles)} Roles are: {', '.join(roles)}",
                 )
     return found
 
@@ -85,7 +87,8 @@ def load_legal_entities(table: Table, problems: list[Problem]) -> dict[str, Lega
 
 def load_calendar(table: Table, problems: list[Problem]) -> CalendarSpec:
     """One fiscal calendar; `year_starts` is MM-DD."""
-    form = Form(table, "a calendar", ("calendar", "pattern", "year_starts"), problems)
+    known = ("calendar", "pattern", "year_starts", "holidays")
+    form = Form(table, "a calendar", known, problems)
     name = form.name("calendar")
     form.what = f"calendar '{name}'"
     starts = form.text("year_starts", "01-01")
@@ -95,4 +98,11 @@ def load_calendar(table: Table, problems: list[Problem]) -> CalendarSpec:
         form.complain(
             form.place_of("year_starts"), f"'{starts}' is not a day of the year", "Write MM-DD"
         )
-    return CalendarSpec(name, form.choice("pattern", PATTERNS, "calendar"), starts)
+    holidays = set()
+    for day in form.texts("holidays"):
+        try:
+            holidays.add(dt.date.fromisoformat(day))
+        except ValueError:
+            form.complain(form.place_of("holidays"), f"'{day}' is no date", "Write YYYY-MM-DD")
+    pattern = form.choice("pattern", PATTERNS, "calendar")
+    return CalendarSpec(name, pattern, starts, frozenset(holidays))

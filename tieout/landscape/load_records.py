@@ -29,7 +29,7 @@ def load_record(
     form.what = f"record type '{name}'"
     base = canonical.get(name) or RecordTypeSpec(name=name, title=name, fields=())
     below = form.table_at("fields", required=name not in canonical)
-    added = _fields(below, problems) if below is not None else ()
+    added = load_fields(below, problems) if below is not None else ()
     for one in added:
         if base.field_named(one.name) is not None:
             form.complain(
@@ -65,7 +65,8 @@ def _well_known(spec: RecordTypeSpec, form: Form) -> None:
             )
 
 
-def _fields(table: Table, problems: list[Problem]) -> tuple[FieldType, ...]:
+def load_fields(table: Table, problems: list[Problem]) -> tuple[FieldType, ...]:
+    """The fields of a record type or of a declared interface, by name."""
     found: list[FieldType] = []
     for name, node in table.entries.items():
         place = table.key_places[name]
@@ -99,7 +100,7 @@ def _field(name: str, table: Table, problems: list[Problem]) -> FieldType:
         to=form.text("to", None if kind == "ref" else ""),
         money_in=form.text("money_in", ""),
         title=form.text("title", ""),
-        fields=_fields(below, problems) if below is not None else (),
+        fields=load_fields(below, problems) if below is not None else (),
     )
 
 

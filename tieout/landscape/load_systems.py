@@ -5,10 +5,19 @@ from __future__ import annotations
 from zoneinfo import available_timezones
 
 from tieout.landscape.form import Form, did_you_mean
+from tieout.landscape.load_interfaces import load_interfaces
 from tieout.landscape.reader import Table
 from tieout.landscape.schema import EnvironmentSpec, RatesSpec, SystemSpec
 from tieout.rules.place import Problem
 
+# What a session may reach: encrypted (the connector of a database sees to it), or this machine.
+_SAFE_SCHEMES = ("https://", "postgresql://", "tls://")
+_THIS_MACHINE = (
+    "http://127.0.0.1:",
+    "http://localhost:",
+    "nats://127.0.0.1:",
+    "nats://localhost:",
+)
 _REFERENCES = ("env:", "file:", "literal:")
 
 
@@ -30,7 +39,7 @@ def load_root(table: Table, problems: list[Problem]) -> tuple[str, str, RatesSpe
 
 def load_system(table: Table, problems: list[Problem]) -> SystemSpec:
     """One system of the landscape."""
-    known = ("system", "connector", "title", "steward", "streams", "time_zone")
+    known = ("system", "connector", "title", "steward", "streams", "time_zone", "interfaces")
     form = Form(table, "a system", known, problems)
     name = form.name("system")
     form.what = f"system '{name}'"
@@ -42,6 +51,7 @@ def load_system(table: Table, problems: list[Problem]) -> SystemSpec:
         place=form.place,
         streams=form.texts("streams"),
         time_zone=time_zone(form, "UTC"),
+        interfaces=load_interfaces(form, problems),
     )
 
 
@@ -76,7 +86,17 @@ def load_environment(
 
 
 def _system_environment(table: Table, what: str, problems: list[Problem]) -> EnvironmentSpec:
-    known = ("settings", "secrets", "addresses", "most_in_flight", "timeout", "poll", "fence")
+    known = (
+        "settings",
+        "secrets",
+        "addresses",
+        "most_in_flight",
+        "timeout",
+        "poll",
+        "fence",
+        "sweep",
+        "sweep_back",
+    )
     form = Form(table, what, (*known, "emulate", "emulator", "start"), problems)
     emulate = form.text("emulate", "")
     start = form.text_table("start")
@@ -88,11 +108,13 @@ def _system_environment(table: Table, what: str, problems: list[Problem]) -> Env
         )
     settings = form.text_table("settings")
     addresses = form.texts("addresses") or tuple(
-        value for value in settings.values() if value.startswith(("http://", "https://"))
+        value
+        for value in settings.values()
+        if value.startswith(("http://", "nats://", *_SAFE_SCHEMES))
     )
     where = "addresses" if form.has("addresses") else "settings"
     for address in addresses:
-        if not address.startswith(("https://", "http://127.0.0.1:", "http://localhost:")):
+        if not address.startswith((*_SAFE_SCHEMES, *_THIS_MACHINE)):
             form.complain(
                 form.place_of(where),
                 f"'{address}' of {what} is neither https nor this machine",
@@ -111,6 +133,8 @@ def _system_environment(table: Table, what: str, problems: list[Problem]) -> Env
         most_in_flight=form.whole("most_in_flight", 4, 1, 512),
         timeout_seconds=form.seconds("timeout") or 30.0,
         poll_seconds=form.seconds("poll") or 60.0,
+        sweep_seconds=form.seconds("sweep") or 3_600.0,
+        sweep_back_seconds=form.seconds("sweep_back") or 172_800.0,
         fence_seconds=form.seconds("fence"),
         emulate=emulate,
         emulator=form.text_table("emulator"),

@@ -18,9 +18,12 @@ from tieout.landscape.load_mappings import CROSSWALK_COLUMNS, load_crosswalk, lo
 from tieout.landscape.load_policies import load_calendar, load_legal_entities, load_people
 from tieout.landscape.load_reconciliations import load_reconciliation
 from tieout.landscape.load_records import load_record
+from tieout.landscape.load_retention import load_retention
+from tieout.landscape.load_service_levels import load_alerts
 from tieout.landscape.load_systems import load_environment, load_root, load_system
 from tieout.landscape.reader import Node, Table, read_bytes, read_csv, read_yaml
 from tieout.landscape.record_types import canonical_record_types
+from tieout.landscape.retention import RETENTION_FILE, RetentionSpec
 from tieout.landscape.schema import (
     CalendarSpec,
     EnvironmentSpec,
@@ -30,6 +33,7 @@ from tieout.landscape.schema import (
     Person,
     RatesSpec,
 )
+from tieout.landscape.service_levels import ALERTS_FILE, AlertPolicy
 from tieout.rules.place import BadLandscape, Place, Problem
 from tieout.rules.spec import Crosswalk
 
@@ -47,7 +51,7 @@ FOLDERS = (
     "policies",
     "tests",
 )
-POLICY_FILES = ("people.yaml", "legal_entities.yaml")
+POLICY_FILES = ("people.yaml", "legal_entities.yaml", "alerts.yaml", RETENTION_FILE)
 MOST_FILES = 5_000
 DEFAULT_CALENDAR = CalendarSpec("calendar", "calendar", "01-01")
 
@@ -136,6 +140,8 @@ class _Loading:
             environments=self._environments(),
             rates=rates,
             functions=self._functions(),
+            alerts=self._alerts(),
+            retention=self._retention(),
         )
         if self.problems:
             raise BadLandscape(self.problems)
@@ -251,6 +257,18 @@ class _Loading:
         found: dict[str, LegalEntity] = {}
         for table in self._policy("legal_entities.yaml"):
             found.update(load_legal_entities(table, self.problems))
+        return found
+
+    def _alerts(self) -> AlertPolicy:
+        found = [load_alerts(table, self.problems) for table in self._policy("alerts.yaml")]
+        if len(found) > 1:
+            self._complain(ALERTS_FILE, "has more than one document", "keep one")
+        return found[0] if found else AlertPolicy()
+
+    def _retention(self) -> RetentionSpec:
+        found = RetentionSpec()
+        for table in self._policy(RETENTION_FILE):
+            found = load_retention(table, self.problems)
         return found
 
     def _policy(self, name: str) -> Iterator[Table]:

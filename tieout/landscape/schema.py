@@ -5,17 +5,24 @@ Pure values; `loader` builds them from the folder, `checker` judges them, the en
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tieout.landscape.retention import RetentionSpec
+from tieout.landscape.service_levels import AlertPolicy
+from tieout.rules.interface import InterfaceSpec
 from tieout.rules.place import Place
+from tieout.rules.service_level import CompleteBy
 from tieout.rules.spec import Crosswalk, MappingSpec, RecordTypeSpec
 
-Verb = Literal["ensure", "require", "write"]
+Verb = Literal["ensure", "require", "approve", "write", "wait", "call"]
+WaitFor = Literal["", "duration", "until", "event"]
 OnChange = Literal["update", "reverse_and_repost", "case"]
 OnLeave = Literal["undo", "case"]
+OnReject = Literal["undo", "case"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,8 @@ class EnvironmentSpec:
     most_in_flight: int = 4
     timeout_seconds: float = 30.0
     poll_seconds: float = 60.0
+    sweep_seconds: float = 3_600.0  # how often keys are compared with the source's
+    sweep_back_seconds: float = 172_800.0  # of what changed in how long a time
     fence_seconds: float | None = None  # a longer fence; emulated systems may shorten it too
     emulate: str = ""
     emulator: Mapping[str, str] = field(default_factory=dict)  # the twin's own options
@@ -53,6 +62,7 @@ class SystemSpec:
     place: Place
     streams: tuple[str, ...] = ()  # streams to collect; empty: none is polled
     time_zone: str = "UTC"
+    interfaces: Mapping[str, InterfaceSpec] = field(default_factory=dict)  # declared streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +70,13 @@ class StepSpec:
     """One step of a flow.
 
     ensure: `record_type` (referenced by the run's record) is in `system`, rendered by `mapping`.
-    require: `control` (SQL over the record) must be TRUE.
-    write: the run's record, rendered by `mapping`, is in `system`.
+    require: `must` (SQL over the record) must be TRUE.
+    approve: where `when` is not FALSE, `by` (a role or a person) agrees to the record's content.
+    write: the run's record, rendered by `mapping`, is in `system`; `undo` is the mapping that takes
+    it out of effect, "" where the system itself voids it.
+    wait: for a `duration`, `until` a date, or for an `event`: a record of type `record_type` whose
+    field `refers` names this one, proved in `system` where that is stated.
+    call: the function `function` of functions.py over `arguments` says TRUE or nothing.
     """
 
     verb: Verb
@@ -74,8 +89,30 @@ class StepSpec:
     because: str = ""
     on_change: OnChange = "case"
     on_leave: OnLeave = "case"
+    undo: str = ""
     batch_seconds: float | None = None
     within_seconds: float | None = None  # how long a wait may last before it becomes a case
+    within_business_days: int | None = None  # the same, by the legal entity's working days
+    escalate: str = ""  # who owns that case after as long again: a role or a person
+    when: str = "TRUE"
+    by: str = ""
+    maker: str = ""  # SQL over the record: who made it, "" where nobody knows
+    wait: WaitFor = ""
+    wait_seconds: float | None = None
+    wait_business_days: int | None = None
+    date: str = ""  # SQL over the record: the day a wait counts from, or ends on
+    refers: str = ""
+    function: str = ""
+    arguments: tuple[tuple[str, str, Place], ...] = ()  # parameter, SQL over the record
+
+    @property
+    def has_deadline(self) -> bool:
+        return self.within_seconds is not None or self.within_business_days is not None
+
+    @property
+    def touches_documents(self) -> bool:
+        """Whether it brings a document to another system."""
+        return self.verb in ("ensure", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +130,9 @@ class FlowSpec:
     place: Place
     lane: Literal["close_critical", "standard", "bulk"] = "standard"
     closed_period: Literal["hold"] = "hold"
+    on_reject: OnReject = "case"  # a declined approval: take back what was written, or ask people
     fresh_within_seconds: float | None = None
+    complete_by: CompleteBy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +217,7 @@ class CalendarSpec:
     name: str
     pattern: str
     year_starts: str  # MM-DD
+    holidays: frozenset[dt.date] = frozenset()  # no business days, beside Saturdays and Sundays
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,3 +263,5 @@ class Landscape:
     environments: Mapping[str, Mapping[str, EnvironmentSpec]]  # environment -> system -> spec
     rates: RatesSpec = field(default_factory=RatesSpec)
     functions: Mapping[str, FunctionSpec] = field(default_factory=dict)
+    alerts: AlertPolicy = field(default_factory=AlertPolicy)
+    retention: RetentionSpec = field(default_factory=RetentionSpec)

@@ -8,15 +8,17 @@ goes through the `Session` it is handed.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, Protocol, runtime_checkable
 
+from tieout.finance.digest import canonical_json
 from tieout.finance.outcome import Detail, Found, Outcome
 from tieout.ports.errors import ErrorTable
 from tieout.ports.http import Request
-from tieout.ports.session import Session
+from tieout.ports.session import Line, Session
 from tieout.ports.signin import SignIn
 
 # --- what a stream looks like ---------------------------------------------------------------
@@ -85,6 +87,7 @@ class Stream:
     most_writes_per_call: int = 100  # how many writes one `write` call may carry
     most_in_flight: int = 0  # calls at a time; 0: the session's limit decides
     webhook_secret: str = ""  # the setting or secret that proves a webhook of this stream
+    webhook_types: tuple[str, ...] = ()  # media types of its webhooks; empty: any
 
 
 # --- what flows through -----------------------------------------------------------------------
@@ -92,7 +95,9 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row as the system says it: `payload` is its verbatim JSON text."""
+    """One row as the system says it: `payload` is its verbatim JSON text. `version` orders the
+    versions of the row as text does (an instant in one form and zone); where the stream's version
+    field is an integer, the engine pads it."""
 
     key: str
     version: str
@@ -106,6 +111,23 @@ class Page:
 
     items: tuple[Item, ...]
     cursor: str
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """That a row is there, in this version: an `Item` without its content."""
+
+    key: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """One page of marks, and where the next begins. `more` means: ask again at once."""
+
+    marks: tuple[Mark, ...]
+    after: str
     more: bool = False
 
 
@@ -133,7 +155,43 @@ class NotGenuine(Exception):
     """A webhook whose signature, sender or form is wrong. Says what and what to check."""
 
 
+class Unreadable(Exception):
+    """A genuine webhook that nobody can read: no JSON, half a character. Says what and where."""
+
+
 Action = Literal["create", "change", "void", "delete"]
+
+
+class Document(Mapping[str, object]):
+    """A target document. `text` is its canonical JSON as it was committed; it is parsed only when
+    somebody looks inside, so that a connector that passes the text on pays for no parsing."""
+
+    __slots__ = ("_values", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._values: dict[str, object] | None = None
+
+    def _read(self) -> dict[str, object]:
+        if self._values is None:
+            self._values = json.loads(self.text)
+        return self._values
+
+    def __getitem__(self, name: str) -> object:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+
+def document_text(document: Mapping[str, object]) -> str:
+    """The canonical JSON text of a document."""
+    if isinstance(document, Document):
+        return document.text
+    return canonical_json(dict(document)).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,19 +274,43 @@ class Connector(Protocol):
 
 
 @runtime_checkable
+class OpensLine(Protocol):
+    def open_line(
+        self,
+        settings: Mapping[str, str],
+        secrets: Mapping[str, str],
+        addresses: Sequence[str],
+        timeout_seconds: float,
+    ) -> Line:
+        """The line to a system that speaks no HTTP (`Session.line` keeps it). Only `addresses` may
+        be reached. Raises NoAnswer when nobody answers there, SignInFailed when we are refused."""
+
+
+@runtime_checkable
 class Reads(Protocol):
     def read(self, at: Session, stream: str, cursor: str) -> Page:
         """The next page after `cursor` ("" = from the beginning), oldest change first, with the
-        stream's overlap. Raises VendorFault on a refusal, NoAnswer when nothing came back."""
+        stream's overlap. Raises VendorFault on a refusal, NoAnswer when nothing came back, and
+        CursorExpired when the system has forgotten what lies after `cursor`: then the whole stream
+        is read anew, and what is no longer in it is gone."""
 
     def fetch(self, at: Session, stream: str, keys: Sequence[str]) -> Sequence[Item]:
         """These rows as they are now. A key that is gone comes back as a deleted item."""
 
 
 @runtime_checkable
+class Sweeps(Protocol):
+    def marks(self, at: Session, stream: str, since: dt.datetime, after: str) -> Marks:
+        """Keys and versions, as `read` would give them, of all rows that changed at or after
+        `since`; page by page in the order of a key that never changes ("" = from the first), so
+        that a row that shows late, behind a cursor, is met. Raises VendorFault, NoAnswer."""
+
+
+@runtime_checkable
 class Receives(Protocol):
     def receive(self, call: InboundCall) -> Received:
-        """Verify first, then parse. Raises NotGenuine."""
+        """Verify first, then parse. Raises NotGenuine, or Unreadable when the sender is genuine and
+        what it sent is not readable. Calls nobody: it runs before anything is stored."""
 
 
 @runtime_checkable
@@ -268,6 +350,7 @@ __all__ = [
     "Action",
     "Connector",
     "Detail",
+    "Document",
     "Field",
     "FieldType",
     "Finds",
@@ -279,7 +362,10 @@ __all__ = [
     "InboundCall",
     "Item",
     "Job",
+    "Mark",
+    "Marks",
     "NotGenuine",
+    "OpensLine",
     "Page",
     "PeriodStatus",
     "Reads",
@@ -287,8 +373,11 @@ __all__ = [
     "Receives",
     "Request",
     "Stream",
+    "Sweeps",
     "Total",
     "TotalAsk",
+    "Unreadable",
     "Write",
     "Writes",
+    "document_text",
 ]

@@ -52,6 +52,14 @@ class VendorFault(Exception):
         super().__init__(detail.words if detail is not None else type(outcome).__name__)
 
 
+class CursorExpired(VendorFault):
+    """The system has forgotten what lies after this cursor (a replay window that is over). Says
+    what was asked for; the engine reads the whole stream anew and compares."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(Drift(Detail(words, "Nothing to do: the whole stream is read anew.")))
+
+
 PERIOD_CLOSED = "period_closed"
 
 
@@ -71,12 +79,16 @@ class ErrorTable:
         *,
         wait_seconds: float | None = None,
         field: str = "",
+        held_back: bool = False,
     ) -> Outcome:
-        """The outcome for one refused write. `message` is the vendor's own text."""
+        """The outcome for one refused write. `message` is the vendor's own text. One that was held
+        back never left (`Response.held_back`): it is Busy, whatever the answer says otherwise."""
         for rule in self.rules:
             if rule.matches(status, code, message):
                 words = f"{rule.words} ({message})" if message else rule.words
                 detail = Detail(words, rule.next_action, code, status, field)
+                if held_back:
+                    return Busy(detail, wait_seconds, held_back=True)
                 return _make(rule.outcome, detail, wait_seconds)
         detail = Detail(
             f"the system answered {status} {code} {message}".strip(),
@@ -85,6 +97,8 @@ class ErrorTable:
             status,
             field,
         )
+        if held_back:
+            return Busy(detail, wait_seconds, held_back=True)
         if status is None or status >= 500 or status == 408 or (status < 400 and not code):
             return Unknown(detail)
         return Rejected(detail)

@@ -9,7 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from tieout import clock
+
+MOST_WAIT_SECONDS = 366 * 86_400.0  # a year
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One complete HTTP response."""
+    """One complete HTTP response. `held_back`: an earlier one that stands for a request that was
+    not sent any more (see `ports/turn.py`)."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    held_back: bool = False
 
     def header(self, name: str, default: str = "") -> str:
         return _header(self.headers, name, default)
@@ -61,23 +68,32 @@ class Response:
         return self.body.decode("utf-8", "replace")
 
     def retry_after_seconds(self) -> float | None:
-        """`Retry-After` in seconds (RFC 9110 §10.2.3), or None when absent, a date or
-        longer than a year."""
+        """`Retry-After` in seconds (RFC 9110 §10.2.3), also when it is given as a moment; None
+        when absent, unreadable or longer than a year."""
         value = self.header("Retry-After").strip()
-        return float(value) if re.fullmatch(r"[0-9]{1,7}", value) else None
+        if re.fullmatch(r"[0-9]{1,7}", value):
+            return float(value)
+        try:
+            moment = parsedate_to_datetime(value)
+            seconds = (moment - clock.now()).total_seconds()
+        except (ValueError, TypeError, OverflowError):  # no date, or one without a zone
+            return None
+        return max(0.0, seconds) if seconds < MOST_WAIT_SECONDS else None
 
 
 class NoAnswer(Exception):
     """The request may have arrived, but no complete answer came back: the outcome is Unknown.
 
     `never_sent` is true only when no byte of the request can have reached the system
-    (connection refused, name not resolved): then the outcome is Outage.
+    (connection refused, name not resolved): then the outcome is Outage. `held_back` says of such a
+    one that we did not even try, since the calls before it got no answer.
     """
 
-    def __init__(self, words: str, *, never_sent: bool = False) -> None:
+    def __init__(self, words: str, *, never_sent: bool = False, held_back: bool = False) -> None:
         super().__init__(words)
         self.words = words
-        self.never_sent = never_sent
+        self.never_sent = never_sent or held_back
+        self.held_back = held_back
 
 
 Transport = Callable[[Request], Response]  # raises NoAnswer

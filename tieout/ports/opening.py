@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
-from tieout.ports.connector import Connector
+from tieout.ports.connector import Connector, OpensLine
 from tieout.ports.http import Transport
-from tieout.ports.session import Session
+from tieout.ports.limits import table_of
+from tieout.ports.session import Line, Session
 from tieout.ports.transport import http_transport
 
 
@@ -38,12 +40,18 @@ def open_session(
             f"system {system}: '{name}' is missing{f' ({described})' if described else ''}; "
             "add it to the system's entry in environments/*.yaml"
         ) from None
+    allowed = tuple(addresses)
+    opens: Callable[[], Line] | None = None
+    if isinstance(connector, OpensLine):
+        opens = partial(connector.open_line, settings, secrets, allowed, timeout_seconds)
     return Session(
         system=system,
         settings=settings,
         secrets=secrets,
-        transport=transport or http_transport(addresses, most_in_flight=most_in_flight),
+        transport=transport or http_transport(allowed, most_in_flight=most_in_flight),
         sign_in=sign_in,
         most_in_flight=most_in_flight,
         timeout_seconds=timeout_seconds,
+        opens=opens,
+        limits=table_of(connector),
     )

@@ -7,16 +7,20 @@ sign-in renews once and the same request goes out once more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
 from urllib.parse import quote, quote_plus
 
 from tieout import clock
 from tieout.ports.http import NoAnswer, Request, Response, Transport
+from tieout.ports.limits import LimitTable
 from tieout.ports.signin import SignIn, SignInFailed
+from tieout.ports.turn import Gate, Turn
 
 MOST_EVIDENCE = 10_000
 EXCERPT_BYTES = 400
@@ -35,6 +39,16 @@ class Exchange:
     excerpt: str
 
 
+class Line(Protocol):
+    """What is kept open to a system that speaks no HTTP: a database connection, a broker's client,
+    a folder. The connector's package makes it and knows its other methods; the session keeps it."""
+
+    def close(self) -> None: ...
+
+
+LineT = TypeVar("LineT", bound=Line)
+
+
 @dataclass
 class Session:
     """One system as the engine sees it. `settings` and `secrets` come from the environment file.
@@ -50,13 +64,28 @@ class Session:
     sign_in: SignIn
     most_in_flight: int = 4
     timeout_seconds: float = 30.0
+    opens: Callable[[], Line] | None = None  # makes the line, on first use
+    limits: LimitTable = field(default_factory=LimitTable, repr=False)
+    turn: Turn | None = field(default=None, repr=False)  # what the engine watches of its calls
     evidence: deque[Exchange] = field(default_factory=lambda: deque(maxlen=MOST_EVIDENCE))
     _sign_in_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    moved_at: float = field(default_factory=clock.monotonic, init=False, repr=False)
     _credential: str = field(default="", init=False, repr=False)
-    _slots: threading.BoundedSemaphore = field(init=False, repr=False)
+    _slots: Gate = field(init=False, repr=False)
+    _line: Line | None = field(default=None, init=False, repr=False)
+    _line_lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        self._slots = threading.BoundedSemaphore(max(1, self.most_in_flight))
+        self._slots = Gate(self.most_in_flight)
+
+    def allow(self, at_a_time: int) -> None:
+        """Make at most so many calls at a time from now on: a share of what all workers may."""
+        self._slots.allow(at_a_time)
+
+    def begin_turn(self) -> Turn:
+        """Watch the calls from here on; the turn says what they met (see `ports/turn.py`)."""
+        self.turn = Turn(self.limits)
+        return self.turn
 
     def setting(self, name: str) -> str:
         """A setting by name; KeyError text tells which environment file lacks it."""
@@ -67,6 +96,53 @@ class Session:
                 f"system {self.system}: setting '{name}' is missing; add it to the system's entry "
                 "in environments/*.yaml"
             ) from None
+
+    def line(self, kind: type[LineT]) -> LineT:
+        """The open line of a system that speaks no HTTP, opened on first use and kept.
+
+        Raises what the connector's `open_line` raises (NoAnswer, SignInFailed), and TypeError when
+        the connector opens another kind of line.
+        """
+        with self._line_lock:
+            if self._line is None:
+                if self.opens is None:
+                    raise TypeError(f"the connector of {self.system} opens no line of its own")
+                self._line = self.opens()
+            if not isinstance(self._line, kind):
+                raise TypeError(f"{self.system} has a {type(self._line).__name__}")
+            return self._line
+
+    def drop_line(self) -> None:
+        """Forget a line that broke; the next use opens a new one."""
+        with self._line_lock:
+            line, self._line = self._line, None
+        if line is not None:
+            with contextlib.suppress(OSError):
+                line.close()
+
+    @contextlib.contextmanager
+    def told(self, what: str, where: str) -> Iterator[None]:
+        """Keep evidence of something done over a line: `what` (COPY, publish), `where` (a table, a
+        subject). Takes one of the session's slots, like a call does."""
+        with self._slots:
+            started = clock.monotonic()
+            excerpt = ""
+            if self.turn is not None:
+                self.turn.line_used()
+            try:
+                yield
+            except Exception as error:
+                excerpt = f"{type(error).__name__}: {error}"
+                raise
+            finally:
+                self.moved_at = clock.monotonic()
+                milliseconds = int((clock.monotonic() - started) * 1000)
+                excerpt = self.redact(excerpt)[:EXCERPT_BYTES]
+                self.evidence.append(Exchange(what, where, None, milliseconds, excerpt))
+
+    def close(self) -> None:
+        """Let go of the line; a session without one has nothing to close."""
+        self.drop_line()
 
     def send(self, request: Request) -> Response:
         """One call. Raises NoAnswer (Unknown) or SignInFailed (Denied)."""
@@ -102,6 +178,10 @@ class Session:
             return self._exchange_now(request)
 
     def _exchange_now(self, request: Request) -> Response:
+        turn = self.turn
+        instead = turn.instead() if turn is not None else None
+        if instead is not None:
+            return instead
         started = clock.monotonic()
         self._credential = request.header("Authorization").rpartition(" ")[2]
         status: int | None = None
@@ -120,11 +200,16 @@ class Session:
                 )
             )
             status, excerpt = response.status, self._excerpt(response)
+            if turn is not None:
+                turn.heard(response)
             return response
         except NoAnswer as error:
             excerpt = error.words
+            if turn is not None:
+                turn.silent(error)
             raise
         finally:
+            self.moved_at = clock.monotonic()
             self.evidence.append(
                 Exchange(
                     request.method,

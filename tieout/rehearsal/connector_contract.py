@@ -45,7 +45,8 @@ def connector_cases(hooks: type[Hooks]) -> Iterator[ConnectorCase]:
     yield describing.describes_itself
     yield describing.error_table_helps
     yield describing.check_is_well
-    yield describing.check_with_wrong_secrets_says_what_to_do
+    if hooks.connector.secrets or hooks.over_http:
+        yield describing.check_with_wrong_secrets_says_what_to_do
     yield describing.check_of_a_system_that_is_down_says_what_to_do
     yield describing.keeps_nothing
     yield describing.sessions_do_not_meet
@@ -60,6 +61,9 @@ def connector_cases(hooks: type[Hooks]) -> Iterator[ConnectorCase]:
 def stream_cases(hooks: type[Hooks], stream: Stream) -> Iterator[StreamCase]:
     """The cases that apply to this stream of this connector."""
     yield describing.is_described
+    if not hooks.over_http:
+        yield from line_cases(hooks, stream)
+        return
     if stream.reads:
         yield from map(_named("read_"), reading.CASES)
         if reading.has_numbers(stream.fields):
@@ -70,14 +74,39 @@ def stream_cases(hooks: type[Hooks], stream: Stream) -> Iterator[StreamCase]:
         yield from map(_named("write_"), (*writing.CASES, *failing.CASES))
         if stream.idempotency is not None and stream.idempotency.grade == "A":
             yield from map(_named("write_"), writing.CASES_OF_GRADE_A)
-        if "amount" in stream.facts.values():
-            yield _named("write_")(writing.amounts_are_exact)
         if hooks.token_expires:
             yield _named("write_")(failing.an_expired_token_is_renewed_once)
-        if stream.name in hooks.changes:
-            yield _named("write_")(writing.a_change_is_read_back)
-        if stream.name in hooks.voids:
-            yield _named("write_")(writing.a_void_is_read_back)
+        yield from _by_example(hooks, stream)
+
+
+def line_cases(hooks: type[Hooks], stream: Stream) -> Iterator[StreamCase]:
+    """The cases of a connector that speaks no HTTP: all that do not alter an HTTP answer. A fault
+    is planted like any other, and the tenant obeys it."""
+    secret = bool(hooks.connector.secrets)
+    if stream.reads:
+        yield from map(_named("read_"), reading.CASES_OVER_A_LINE)
+        if reading.has_numbers(stream.fields):
+            yield _named("read_")(reading.numbers_are_exact)
+        if secret:
+            yield _named("read_")(reading.wrong_secrets_are_denied)
+    if stream.writes:
+        both = (*writing.CASES_OVER_A_LINE, *failing.CASES_OVER_A_LINE)
+        yield from map(_named("write_"), both)
+        if secret:
+            yield from map(_named("write_"), failing.CASES_WITH_SECRETS)
+        if stream.idempotency is not None and stream.idempotency.grade == "A":
+            yield from map(_named("write_"), writing.CASES_OF_GRADE_A_OVER_A_LINE)
+        yield from _by_example(hooks, stream)
+
+
+def _by_example(hooks: type[Hooks], stream: Stream) -> Iterator[StreamCase]:
+    """The cases for which the hooks say that they have an example."""
+    if "amount" in stream.facts.values():
+        yield _named("write_")(writing.amounts_are_exact)
+    if stream.name in hooks.changes:
+        yield _named("write_")(writing.a_change_is_read_back)
+    if stream.name in hooks.voids:
+        yield _named("write_")(writing.a_void_is_read_back)
 
 
 def _named(prefix: str) -> Callable[[StreamCase], StreamCase]:

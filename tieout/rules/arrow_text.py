@@ -7,6 +7,7 @@ pyarrow.ArrowInvalid for the whole column: then SQL writes the texts and names t
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 
@@ -17,6 +18,7 @@ from tieout.rules.column_types import DECIMALS, decimal_size, is_integer, with_s
 
 CENTS = 2
 PLAIN_SCALE = 6  # Arrow writes decimals of more than six places in scientific notation
+MOST_SCALARS = 1024
 _ESCAPED = bytes(range(0x20)) + b'"\\'
 _FIRST_DAY, _LAST_DAY = pa.scalar(-354285, pa.int32()), pa.scalar(2932896, pa.int32())
 _WIDE = ("HUGEINT", "UHUGEINT", "UBIGINT")  # which Arrow would hold as binary numbers
@@ -33,10 +35,10 @@ def is_written_here(kind: str, compiled: str) -> bool:
     return {"date": "DATE", "boolean": "BOOLEAN"}.get(kind) == compiled
 
 
-def json_values(column: pa.Array, kind: str) -> pa.Array:
-    """The JSON text of every value; NULL stays NULL. Raises pyarrow.ArrowInvalid."""
+def plain_texts(column: pa.Array, kind: str) -> pa.Array:
+    """The canonical text of every value; NULL stays NULL. Raises pyarrow.ArrowInvalid."""
     if kind in ("text", "ref"):
-        return _texts(column)
+        return column
     if kind in ("integer", "boolean"):
         return column.cast(pa.string())
     if kind == "date":
@@ -44,8 +46,15 @@ def json_values(column: pa.Array, kind: str) -> pa.Array:
         inside = pc.and_(pc.greater_equal(days, _FIRST_DAY), pc.less_equal(days, _LAST_DAY))
         if pc.all(inside).as_py() is False:
             raise pa.ArrowInvalid("a year that does not have four digits")
-        return _joined('"', column.cast(pa.string()), '"')
-    return _joined('"', decimal_texts(column, kind), '"')
+        return column.cast(pa.string())
+    return decimal_texts(column, kind)
+
+
+def json_values(texts: pa.Array, kind: str) -> pa.Array:
+    """The JSON of values whose canonical texts are given; NULL stays NULL."""
+    if kind in ("text", "ref"):
+        return _texts(texts)
+    return texts if kind in ("integer", "boolean") else _joined('"', texts, '"')
 
 
 def decimal_texts(column: pa.Array, kind: str) -> pa.Array:
@@ -89,7 +98,7 @@ def json_object(members: Sequence[tuple[str, pa.Array]], *, empty_is_null: bool)
             pieces += [f"{',' if pieces else '{'}{json.dumps(name)}:", text]
         return _joined(*pieces, "}")
     parts = [_joined(json.dumps(name) + ":", text) for name, text in members]
-    inside = pc.binary_join_element_wise(*parts, pa.scalar(","), null_handling="skip")
+    inside = pc.binary_join_element_wise(*parts, _scalar(","), null_handling="skip")
     made = _joined("{", inside, "}")
     if empty_is_null:
         return pc.if_else(pc.equal(inside, ""), pa.scalar(None, pa.string()), made)
@@ -111,5 +120,11 @@ def json_lists(lengths: pa.Array, items: pa.Array) -> pa.Array:
 
 def _joined(*parts: pa.Array | str) -> pa.Array:
     """Texts put together; NULL in any of them makes NULL."""
-    given = [pa.scalar(one) if isinstance(one, str) else one for one in parts]
-    return pc.binary_join_element_wise(*given, pa.scalar(""))
+    given = [_scalar(one) if isinstance(one, str) else one for one in parts]
+    return pc.binary_join_element_wise(*given, _scalar(""))
+
+
+@functools.lru_cache(maxsize=MOST_SCALARS)
+def _scalar(text: str) -> pa.Scalar:
+    # With its type: without one, pyarrow looks each time whether pandas is installed.
+    return pa.scalar(text, pa.string())

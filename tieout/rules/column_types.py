@@ -164,18 +164,23 @@ def canonical(value: str, one: str) -> str:
     Decimals are texts in plain notation without trailing zeros; amounts keep two decimals.
     """
     if one in ("text", "ref"):
-        return json_text(f"CAST({value} AS VARCHAR)")
+        return json_text(canonical_text(value, one))
+    if one in ("integer", "boolean"):
+        return canonical_text(value, one)
+    return f"'\"' || {canonical_text(value, one)} || '\"'"
+
+
+def canonical_text(value: str, one: str) -> str:
+    """SQL for the canonical text of a scalar, without the quotes of JSON; NULL stays NULL."""
     if one == "date":
-        return f"strftime({value}, '\"%Y-%m-%d\"')"
+        return f"strftime({value}, '%Y-%m-%d')"
     if one == "timestamp":
         return (
             f"CASE WHEN date_part('microseconds', {value}) % 1000000 = 0 "
-            f"THEN strftime({value}, '\"%Y-%m-%dT%H:%M:%SZ\"') "
-            f"ELSE strftime({value}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"') END"
+            f"THEN strftime({value}, '%Y-%m-%dT%H:%M:%SZ') "
+            f"ELSE strftime({value}, '%Y-%m-%dT%H:%M:%S.%fZ') END"
         )
-    if one in ("integer", "boolean"):
-        return f"CAST({value} AS VARCHAR)"
-    return f"'\"' || {plain_decimal(value, one)} || '\"'"
+    return plain_decimal(value, one) if one in DECIMALS else f"CAST({value} AS VARCHAR)"
 
 
 def plain_decimal(value: str, one: str) -> str:

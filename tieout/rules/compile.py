@@ -23,7 +23,7 @@ from tieout.rules.python_functions import Functions
 from tieout.rules.reading import Reader
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, Each, FieldType, Group, Leaf, MappingSpec, Shape
-from tieout.rules.stages import SOURCE, source_table, typed, wrong_arguments
+from tieout.rules.stages import source_table, typed, wrong_arguments
 
 MOST_LEVELS = 4
 
@@ -39,6 +39,7 @@ def compile_mapping(
     legal_entity: str = "legal_entity",
     runner: Runner | None = None,
     functions: Functions | None = None,
+    facts: Sequence[str] = (),
 ) -> CompiledMapping:
     """Compile a mapping from rows of `source_fields` to documents of `target_fields`.
 
@@ -47,7 +48,8 @@ def compile_mapping(
     `conditions` are named SQL conditions over the source row, answered with each mapped row.
     `legal_entity` names the source field that `period()` uses. `runner` checks types; without one
     a short-lived one is opened. `functions` are the landscape's own Python functions by name.
-    Raises BadLandscape.
+    `facts` names top-level fields of one value whose texts are handed out with each mapped row
+    (`Mapped.facts`); a name that the mapping does not fill gives None. Raises BadLandscape.
     """
     used = dict(crosswalks or {})
     around = Surroundings(
@@ -61,7 +63,9 @@ def compile_mapping(
             check_types(room, compiler.root, compiler.source, compiler.problems)
     if compiler.problems:
         raise BadLandscape(list(dict.fromkeys(compiler.problems)))
-    return CompiledMapping(spec, compiler.source, compiler.root, used)
+    top = [one for one in compiler.root.members if isinstance(one, PlannedField)]
+    compiler.root.facts = tuple(one for one in top if one.name in facts)
+    return CompiledMapping(spec, compiler.source, compiler.root, used, facts)
 
 
 class _Compiler:
@@ -74,8 +78,12 @@ class _Compiler:
         self.source = source
         self.around = around
         self.problems: list[Problem] = []
-        self.root = LevelPlan(Level(source), "0")
+        self.root = LevelPlan(Level(source), f"{spec.name} 0")
         self.levels = 1
+
+    def label(self) -> str:
+        self.levels += 1
+        return f"{self.spec.name} {self.levels - 1}"
 
     def problem(self, place: Place, what: str, next_action: str) -> None:
         self.problems.append(Problem(place, what, next_action))
@@ -220,8 +228,7 @@ class _Compiler:
             self.problem(shape.place, what, "Name the path of a list whose items have fields.")
             return None
         path = next(iter(over.inputs), shape.over)
-        rows = LevelPlan(Level(over.value.fields, path, plan.level), str(self.levels), over, plan)
-        self.levels += 1
+        rows = LevelPlan(Level(over.value.fields, path, plan.level), self.label(), over, plan)
         number = len(plan.fields) + len(plan.lists) + 1
         made = PlannedList(number, name, f"{at}{name}", over, rows, shape.place)
         made.required = target is not None and target.required
@@ -240,8 +247,9 @@ def check_types(
     problems: list[Problem],
 ) -> None:
     """Ask DuckDB what every expression compiles to, on no rows; settle the fields' types."""
-    with runner.tables({SOURCE: source_table(Reader(source).schema.empty_table(), [], [])}):
-        if root.dated and not _compiled(runner, root.dated, "FROM " + _named(SOURCE), problems):
+    shown = root.level.source
+    with runner.tables({shown: source_table(Reader(source).schema.empty_table(), [], [])}):
+        if root.dated and not _compiled(runner, root.dated, f"FROM {_named(shown)}", problems):
             return
         for plan in root.walk():
             chain = typed(plan.level, plan.base())

@@ -26,7 +26,6 @@ from tieout.rules.runner import Runner
 from tieout.rules.slow_reading import MOST_SHOWN
 from tieout.rules.spec import ControlSpec, FieldType, RecordTypeSpec
 from tieout.rules.stages import (
-    SOURCE,
     Batch,
     answered,
     root_base,
@@ -252,8 +251,8 @@ def _type_problems(
     first = next(iter(bound.values()))
     try:
         empty = _keyless(Reader(level.fields).schema.empty_table())
-        stack.enter_context(runner.tables({SOURCE: empty}))
-        chain = typed(level, root_base(None))
+        stack.enter_context(runner.tables({level.source: empty}))
+        chain = typed(level, root_base(level, None))
         wrong = list(wrong_arguments(runner, level, chain))
     except duckdb.Error as error:
         what = str(error).splitlines()[0]
@@ -269,8 +268,8 @@ def _type_problems(
 def _chain(runner: Runner, stack: ExitStack, level: Level, table: pa.Table) -> str:
     """SQL of the rows with every function of `functions.py` answered."""
     batch = Batch(runner, stack, Answers(NoLookups()), {})
-    batch.show(SOURCE, table)
-    return answered(batch, level, root_base(None), "0")
+    batch.show(level.source, table)
+    return answered(batch, level, root_base(level, None), level.mark)
 
 
 def _not_a_condition(runner: Runner, one: Bound, chain: str) -> Problem | None:

@@ -165,6 +165,9 @@ def _field_error(
     if kind == "n":
         why = f"'{written}' gives no value although its inputs have values ({value})"
         return value, why, place, fix
+    if kind == "d":  # the years that ISO 8601 writes in four digits, and every calendar knows
+        held = inputs.get(f"#value{one.number}") or value
+        return held, f"{held} is not in the years 0001 to 9999", place, fix
     if kind == "x":
         held = inputs.get(f"#value{one.number}") or value
         scale = DECIMALS[one.type][1]

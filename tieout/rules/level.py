@@ -8,6 +8,7 @@ engine knows (ids, rates, periods) are asked for here, as numbered calls.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,7 @@ PARENT = "parent"
 RECORD_KEY = "record_key"
 SOURCE_KEY = "source_key"
 DATED = "#dated"
+MARK_CHARACTERS = 16
 SPECIAL = (RECORD_KEY, SOURCE_KEY)
 
 
@@ -48,6 +50,10 @@ class Call:
         return f"#e{self.number}"
 
     @property
+    def rate_column(self) -> str:
+        return f"#r{self.number}"
+
+    @property
     def needed(self) -> tuple[int, ...]:
         """The arguments without which nothing is asked."""
         if self.python is None:
@@ -61,7 +67,10 @@ class Call:
 
 @dataclass
 class Level:
-    """One kind of row. `path` is where its rows come from ("" is the record itself)."""
+    """One kind of row. `path` is where its rows come from ("" is the record itself).
+
+    `mark` tells it from rows of other fields: tables under one name should always look alike.
+    """
 
     fields: tuple[FieldType, ...]
     path: str = ""
@@ -71,10 +80,16 @@ class Level:
 
     def __post_init__(self) -> None:
         self.by_name = {one.name: one for one in readable(self.fields)}
+        self.mark = hashlib.sha256(repr(self.fields).encode()).hexdigest()[:MARK_CHARACTERS]
 
     @property
     def depth(self) -> int:
         return 0 if self.parent is None else self.parent.depth + 1
+
+    @property
+    def source(self) -> str:
+        """The name under which the rows of the record itself are shown."""
+        return f"#source {self.mark}" if self.parent is None else self.parent.source
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -31,12 +31,13 @@ from tieout.rules.stages import Batch, argument_failed, may_fail, missing
 BODY = "#body"
 SUSPECT = "#suspect"
 REDO = "#redo"
+FEW_ROWS = 64  # that Python compares sooner than a dozen kernels
 
 
 @dataclass(frozen=True)
 class LevelResult:
-    """`rows` in order: the keys, `#body`, `#k…`, and `#waits`, `#rates` where the level asks for
-    such. `failed` has the keys and `#errors` of rows with errors."""
+    """`rows` in order: the keys, `#body`, `#k…`, `#f…`, and `#waits`, `#rates` where the level asks
+    for such. `failed` has the keys and `#errors` of rows with errors."""
 
     rows: pa.Table
     failed: pa.Table
@@ -48,10 +49,12 @@ def run_level(
     """Compute a level whose rows are `chain`; `results` holds those of its lists, by label."""
     keys = list(plan.level.keys)
     kept = [*keys, BODY, *_also(plan)]
-    found = in_order(batch.runner.query(_values(plan, chain)), keys)
+    if chain not in plan.values_sql:
+        plan.values_sql[chain] = _values(plan, chain)
+    found = in_order(batch.runner.query(plan.values_sql[chain]), keys)
     suspect = found.column(SUSPECT).combine_chunks()
     try:
-        fast = found.append_column(BODY, _bodies(plan, found, results))
+        fast = _with_texts(plan, found, results)
     except pa.ArrowInvalid:
         fast, suspect = found.slice(0, 0), None
     if suspect is not None and not pc.any(suspect).as_py():
@@ -75,8 +78,11 @@ def in_order(table: pa.Table, keys: list[str]) -> pa.Table:
 
 
 def _is_in_order(table: pa.Table, keys: list[str]) -> bool:
+    if table.num_rows <= FEW_ROWS:
+        places = list(zip(*(table.column(key).to_pylist() for key in keys), strict=True))
+        return places == sorted(places)
     before, after = table.slice(0, table.num_rows - 1), table.slice(1)
-    fine = pa.scalar(True)
+    fine = pa.scalar(True, pa.bool_())
     for key in reversed(keys):
         one, next_one = before.column(key), after.column(key)
         fine = pc.or_(pc.less(one, next_one), pc.and_(pc.equal(one, next_one), fine))
@@ -85,6 +91,7 @@ def _is_in_order(table: pa.Table, keys: list[str]) -> bool:
 
 def _also(plan: LevelPlan) -> list[str]:
     also = [f"#k{index}" for index in range(len(plan.conditions))]
+    also += [one.fact_column for one in plan.facts]
     if asks_for_ids(plan):
         also.append("#waits")
     return [*also, "#rates"] if asks_for_rates(plan) else also
@@ -102,6 +109,8 @@ def _values(plan: LevelPlan, chain: str) -> str:
             columns.append(one.column)
         else:
             columns.append(f"{one.json_value()} AS {quoted(_text_column(one))}")
+            if one in plan.facts:
+                columns.append(f"{one.fact} AS {quoted(one.fact_column)}")
     columns += [f"len({one.over.sql}) AS {quoted(f'#n{one.number}')}" for one in plan.lists]
     columns += [quoted(f"#k{index}") for index in range(len(plan.conditions))]
     columns.append(f"{_suspect(plan)} AS {quoted(SUSPECT)}")
@@ -137,29 +146,62 @@ def _suspect(plan: LevelPlan) -> str:
     return " OR ".join(tests) or "false"
 
 
-def _bodies(plan: LevelPlan, found: pa.Table, results: Mapping[str, LevelResult]) -> pa.Array:
+def _with_texts(plan: LevelPlan, found: pa.Table, results: Mapping[str, LevelResult]) -> pa.Table:
+    """The rows with `#body` and the texts `#f…` of their facts. Raises pyarrow.ArrowInvalid."""
+    texts = _plain_texts(plan, found)
+    made = found.append_column(BODY, _bodies(plan, found, results, texts))
+    for one in plan.facts:
+        if one.number in texts:
+            made = made.append_column(one.fact_column, texts[one.number])
+    return made
+
+
+def _plain_texts(plan: LevelPlan, found: pa.Table) -> dict[int, pa.Array]:
+    """The canonical texts of every field that Arrow writes."""
+    return {
+        one.number: arrow_text.plain_texts(_whole(found, f"#v{one.number}"), one.type)
+        for one in plan.fields
+        if arrow_text.is_written_here(one.type, one.compiled)
+    }
+
+
+def _bodies(
+    plan: LevelPlan,
+    found: pa.Table,
+    results: Mapping[str, LevelResult],
+    texts: Mapping[int, pa.Array],
+) -> pa.Array:
     """The JSON text of every row. Raises pyarrow.ArrowInvalid."""
     if found.num_rows == 0:
         return pa.array([], pa.string())
-    members = _members(plan.members, found, results)
+    members = _members(plan.members, found, results, texts)
     return arrow_text.json_object(members, empty_is_null=False)
 
 
 def _members(
-    nodes: list[Node], found: pa.Table, results: Mapping[str, LevelResult]
+    nodes: list[Node],
+    found: pa.Table,
+    results: Mapping[str, LevelResult],
+    texts: Mapping[int, pa.Array],
 ) -> list[tuple[str, pa.Array]]:
     return [
-        (one.name, _member(one, found, results)) for one in sorted(nodes, key=lambda one: one.name)
+        (one.name, _member(one, found, results, texts))
+        for one in sorted(nodes, key=lambda one: one.name)
     ]
 
 
-def _member(one: Node, found: pa.Table, results: Mapping[str, LevelResult]) -> pa.Array:
+def _member(
+    one: Node,
+    found: pa.Table,
+    results: Mapping[str, LevelResult],
+    texts: Mapping[int, pa.Array],
+) -> pa.Array:
     if isinstance(one, PlannedGroup):
-        inside = _members(one.members, found, results)
+        inside = _members(one.members, found, results, texts)
         return arrow_text.json_object(inside, empty_is_null=True)
     if isinstance(one, PlannedField):
-        if arrow_text.is_written_here(one.type, one.compiled):
-            return arrow_text.json_values(_whole(found, f"#v{one.number}"), one.type)
+        if one.number in texts:
+            return arrow_text.json_values(texts[one.number], one.type)
         return _whole(found, _text_column(one))
     items = _whole(results[one.rows.label].rows, BODY)
     return arrow_text.json_lists(_whole(found, f"#n{one.number}"), items)

@@ -6,11 +6,11 @@ One bad row never fails its batch. A row is either in `mapped` or has at least o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,9 @@ from tieout.rules.plan import LevelPlan, asks_for_ids, asks_for_rates
 from tieout.rules.reading import ROW, Reader
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, FieldType, MappingSpec
-from tieout.rules.stages import RECORD_KEY_COLUMN, SOURCE, Batch, answered, source_table
+from tieout.rules.stages import RECORD_KEY_COLUMN, Batch, answered, asks_the_engine, source_table
+
+NOTHING = pa.scalar("", pa.string())
 
 __all__ = ["CompiledMapping", "FieldError", "Mapped", "MappingResult", "Row"]
 
@@ -49,6 +51,8 @@ class Mapped(NamedTuple):
     `conditions` answers the compiled conditions by name; None means NULL: nobody can say. Rows that
     answer alike may share it: read it, do not change it.
     `waits_for` names (system, record type, key) whose id in that system is not known yet.
+    `facts` holds the values of the fields that `compile_mapping` was asked for, in that order, as
+    the canonical texts that stand in the body; None where there is no value.
     """
 
     row_id: int
@@ -57,6 +61,7 @@ class Mapped(NamedTuple):
     conditions: dict[str, bool | None]
     rate_ids: tuple[str, ...]
     waits_for: tuple[tuple[str, str, str], ...]
+    facts: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,12 @@ class CompiledMapping:
         source_fields: Sequence[FieldType],
         root: LevelPlan,
         crosswalks: Mapping[str, Crosswalk],
+        facts: Sequence[str] = (),
     ) -> None:
         self.spec = spec
+        self.facts = tuple(facts)
         self._root = root
+        self._fact_columns = {one.name: one.fact_column for one in root.facts}
         self._levels = tuple(root.walk())
         self._reader = Reader(source_fields)
         self._system, _, _ = spec.source.partition(".") if spec.inbound else ("", "", "")
@@ -100,6 +108,7 @@ class CompiledMapping:
         )
         self._needs_record_key = any(plan.reads(RECORD_KEY_COLUMN) for plan in self._levels)
         self._crosswalks = {name: crosswalks[name] for name in self.crosswalks_used}
+        self._chains: dict[str, str] = {}  # of levels that ask the engine nothing, by label
         self._tables = {name: crosswalk_table(one) for name, one in self._crosswalks.items()}
 
     @property
@@ -122,24 +131,33 @@ class CompiledMapping:
             errors[text.index].append(bad_text_error(row.row_id, row.key, text, self.spec))
         with ExitStack() as stack:
             batch = Batch(runner, stack, Answers(lookups or NoLookups()), self._tables)
-            batch.show(SOURCE, self._source(read.table, rows))
+            batch.show(self._root.level.source, self._source(read.table, rows))
             results: dict[str, LevelResult] = {}
             for plan in self._levels:
-                chain = answered(batch, plan.level, plan.base(), plan.label)
+                chain = self._chain(batch, plan)
                 results[plan.label] = found = run_level(batch, plan, chain, results)
                 if found.failed.num_rows:
                     for index, error in explain(
                         batch, plan, chain, found.failed, rows, self.spec, self._crosswalks
                     ):
                         errors[index].append(error)
-        made = self._mapped(rows, results)
+        indexes, made = self._mapped(rows, results)
         if not errors:
-            return MappingResult([one for _, one in made], [], {})
+            return MappingResult(made, [], {})
+        numbered = list(zip(indexes, made, strict=True))
         return MappingResult(
-            [one for index, one in made if index not in errors],
+            [one for index, one in numbered if index not in errors],
             [one for index in sorted(errors) for one in errors[index]],
-            {one.row_id: one for index, one in made if index in errors},
+            {one.row_id: one for index, one in numbered if index in errors},
         )
+
+    def _chain(self, batch: Batch, plan: LevelPlan) -> str:
+        """SQL of a level's rows with every question answered."""
+        if asks_the_engine(plan.level):
+            return answered(batch, plan.level, plan.base(), plan.label)
+        if plan.label not in self._chains:
+            self._chains[plan.label] = answered(batch, plan.level, plan.base(), plan.label)
+        return self._chains[plan.label]
 
     def _source(self, table: pa.Table, rows: Sequence[Row]) -> pa.Table:
         indexes = table.column(ROW).to_pylist()
@@ -156,31 +174,29 @@ class CompiledMapping:
         return source_table(table, keys, ids)
 
     def _mapped(
-        self,
-        rows: Sequence[Row],
-        results: Mapping[str, LevelResult],
-    ) -> list[tuple[int, Mapped]]:
-        """(index, what was made) of every row that could be read, in order."""
+        self, rows: Sequence[Row], results: Mapping[str, LevelResult]
+    ) -> tuple[list[int], list[Mapped]]:
+        """The indexes of the rows that could be read, in order, and what was made of them."""
         table = results[self._root.label].rows
-        waits = self._waits(results)
-        rates = self._rates(results)
+        waits, rates = self._waits(results), self._rates(results)
         names = list(self._root.conditions)
-        columns = [table.column(f"#k{index}").to_pylist() for index in range(len(names))]
-        indexes = table.column(ROW).to_pylist()
-        bodies = table.column("#body").to_pylist()
-        answers = zip(*columns, strict=True) if columns else repeat((), len(indexes))
         # Few combinations of answers: rows that answer alike share them.
         known: dict[tuple[bool | None, ...], dict[str, bool | None]] = {}
-        made: list[tuple[int, Mapped]] = []
-        for index, body, answer in zip(indexes, bodies, answers, strict=True):
-            row, conditions = rows[index], known.get(answer)
-            if conditions is None:
-                conditions = known[answer] = dict(zip(names, answer, strict=True))
-            rate_ids = tuple(sorted(rates[index])) if index in rates else ()
-            waits_for = tuple(sorted(waits[index])) if index in waits else ()
-            mapped = Mapped(row.row_id, row.key, body, conditions, rate_ids, waits_for)
-            made.append((index, mapped))
-        return made
+        answers = list(_together(table, [f"#k{index}" for index in range(len(names))]))
+        for answer in dict.fromkeys(answers):
+            known[answer] = dict(zip(names, answer, strict=True))
+        indexes = table.column(ROW).to_pylist()
+        read = rows if len(indexes) == len(rows) else [rows[index] for index in indexes]
+        columns = (
+            [one.row_id for one in read],
+            [one.key for one in read],
+            table.column("#body").to_pylist(),
+            [known[answer] for answer in answers],
+            [tuple(sorted(rates.get(index, ()))) for index in indexes] if rates else repeat(()),
+            [tuple(sorted(waits.get(index, ()))) for index in indexes] if waits else repeat(()),
+            _together(table, [self._fact_columns.get(name) for name in self.facts]),
+        )
+        return indexes, list(map(Mapped._make, zip(*columns, strict=False)))
 
     def _waits(self, results: Mapping[str, LevelResult]) -> dict[int, set[tuple[str, str, str]]]:
         found: dict[int, set[tuple[str, str, str]]] = defaultdict(set)
@@ -201,7 +217,16 @@ class CompiledMapping:
         return found
 
 
+def _together(table: pa.Table, names: Sequence[str | None]) -> Iterable[tuple[Any, ...]]:
+    """The values of these columns, row by row; a column that is None has nothing to say."""
+    if not any(names):
+        return repeat((None,) * len(names), table.num_rows)
+    nothing: list[None] = [None] * table.num_rows
+    columns = [table.column(name).to_pylist() if name else nothing for name in names]
+    return zip(*columns, strict=True)
+
+
 def _filled(table: pa.Table, column: str) -> list[tuple[int, str]]:
     """(row, text) where a text column holds something."""
-    some = table.filter(pc.not_equal(table.column(column), ""))
+    some = table.filter(pc.not_equal(table.column(column), NOTHING))
     return list(zip(some.column(ROW).to_pylist(), some.column(column).to_pylist(), strict=True))

@@ -12,10 +12,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tieout.rules.answering import RATE_CALLS
 from tieout.rules.binding import Bound
 from tieout.rules.column_types import (
     DECIMALS,
     canonical,
+    canonical_text,
     decimal_size,
     is_column,
     literal,
@@ -28,7 +30,6 @@ from tieout.rules.place import Place
 from tieout.rules.stages import argument_failed, child_base, may_fail, missing, root_base
 
 ID_CALLS = ("id_in", "number_in")
-RATE_CALLS = ("convert", "rate_id")
 BETWEEN = "chr(30)"  # separates waits and rates in one column
 WITHIN = "chr(31)"
 
@@ -58,6 +59,16 @@ class PlannedField:
             return False
         width, scale = DECIMALS[self.type]
         return size[1] > scale or size[0] - size[1] > width - scale
+
+    @property
+    def fact_column(self) -> str:
+        return f"#f{self.number}"
+
+    @property
+    def fact(self) -> str:
+        """SQL: its value as canonical text, without the quotes of JSON; NULL for a list."""
+        text = "NULL" if self.type == "list" else canonical_text(self.column, self.type)
+        return f"CAST({text} AS VARCHAR)"
 
     def json_value(self) -> str:
         if self.type == "list":
@@ -111,6 +122,8 @@ class LevelPlan:
     lists: list[PlannedList] = field(default_factory=list)
     members: list[Node] = field(default_factory=list)
     conditions: dict[str, Bound] = field(default_factory=dict)
+    values_sql: dict[str, str] = field(default_factory=dict)  # by the SQL of its rows: one or two
+    facts: tuple[PlannedField, ...] = ()  # whose values are handed out as texts, `#f…`
 
     @property
     def result(self) -> str:
@@ -124,7 +137,7 @@ class LevelPlan:
 
     def base(self) -> str:
         if self.parent is None:
-            return root_base(self.dated)
+            return root_base(self.level, self.dated)
         assert self.over is not None
         return child_base(self.level, self.parent.base(), self.over)
 
@@ -158,6 +171,7 @@ class LevelPlan:
         columns.append(f'{waits_sql(self.used_calls())} AS "#waits"')
         columns.append(f'{rates_sql(self.used_calls())} AS "#rates"')
         columns += [quoted(f"#k{index}") for index in range(len(self.conditions))]
+        columns += [f"{one.fact} AS {quoted(one.fact_column)}" for one in self.facts]
         joins = "".join(
             f" LEFT JOIN ({_collected(one.rows)}) {quoted(f'#list{one.rows.label}')}"
             f" USING ({', '.join(quoted(key) for key in self.level.keys)})"
@@ -217,6 +231,9 @@ def _field_code(one: PlannedField, calls: Sequence[Call]) -> str:
         held = f"TRY_CAST({one.column} AS {sql_type(one.type)})"
         back = f"TRY_CAST({held} AS {one.compiled})"
         cases.append(f"WHEN {back} IS DISTINCT FROM {one.column} THEN 'x{one.number}'")
+    if one.type in ("date", "timestamp") and one.compiled in ("DATE", "TIMESTAMP"):
+        year = f"date_part('year', {one.column})"
+        cases.append(f"WHEN {year} NOT BETWEEN 1 AND 9999 THEN 'd{one.number}'")
     return f"CASE {' '.join(cases)} END" if cases else ""
 
 
@@ -257,5 +274,5 @@ def waits_sql(calls: Sequence[Call]) -> str:
 
 
 def rates_sql(calls: Sequence[Call]) -> str:
-    parts = [quoted(f"#r{one.number}") for one in calls if one.function in RATE_CALLS]
+    parts = [quoted(one.rate_column) for one in calls if one.function in RATE_CALLS]
     return f"concat_ws({BETWEEN}, {', '.join(parts)})" if parts else "''"

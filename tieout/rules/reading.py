@@ -95,7 +95,10 @@ class Reader:
         try:
             table = arrow_json.read_json(pa.BufferReader(data), options, self._options)
             # Fewer or more rows than texts: some text was not exactly one object.
-            return self._typed(table, start) if table.num_rows == len(texts) else None
+            if table.num_rows != len(texts):
+                return None
+            table.validate(full=True)  # pyarrow reads decimals of more digits than their type holds
+            return self._typed(table, start)
         except pa.ArrowException:
             return None
 

@@ -14,11 +14,13 @@ from types import TracebackType
 import duckdb
 import pyarrow as pa
 
+from tieout.rules.column_types import quoted
+from tieout.rules.shown import Prepared, ShownTable
 from tieout.rules.watchdog import Watchdog
 
 MEMORY_LIMIT = "512MB"
 MOST_SECONDS = 30.0
-MOST_PREPARED = 256  # queries that are read once and run often
+MOST_SHOWN = 2048  # names under which tables are shown; a mapping needs two or three
 
 
 class RuleTooSlow(Exception):
@@ -50,7 +52,8 @@ class Runner:
         self._watchdog = Watchdog(most_seconds, self._connection.interrupt)
         self._lock = threading.RLock()
         self._kept: dict[str, object] = {}
-        self._prepared: dict[str, duckdb.DuckDBPyRelation] = {}
+        self._shown: dict[str, ShownTable] = {}
+        self._prepared = Prepared(self._connection)
 
     def __enter__(self) -> Runner:
         return self
@@ -65,20 +68,36 @@ class Runner:
 
     def close(self) -> None:
         self._watchdog.close()
-        self._prepared.clear()
         self._connection.close()
 
     @contextmanager
     def tables(self, tables: Mapping[str, pa.Table]) -> Iterator[None]:
-        """Show Arrow tables to the queries of this block, and hide them again."""
+        """Show Arrow tables to the queries of this block, and hide them again.
+
+        A name that always shows tables of one schema is cheap: what DuckDB planned stays valid.
+        """
         with self._lock:
-            for name, table in tables.items():
-                self._connection.register(name, table)
+            shown = [self._slot(name, table) for name, table in tables.items()]
             try:
                 yield
             finally:
-                for name in tables:
-                    self._connection.unregister(name)
+                for one in shown:
+                    one.table = None
+
+    def _slot(self, name: str, table: pa.Table) -> ShownTable:
+        slot = self._shown.pop(name, None)
+        if slot is None or not slot.schema.equals(table.schema):
+            self._prepared.forget(quoted(name))
+            slot = ShownTable(table.schema)
+            self._connection.register(name, slot)
+        self._shown[name] = slot  # the last to go: what was shown most recently
+        slot.table = table
+        if len(self._shown) > MOST_SHOWN:
+            oldest = next(iter(self._shown))
+            self._prepared.forget(quoted(oldest))
+            self._connection.unregister(oldest)
+            del self._shown[oldest]
+        return slot
 
     def keep(self, name: str, table: pa.Table) -> None:
         """Hold a table across batches (a crosswalk); the same object is shown only once."""
@@ -93,20 +112,7 @@ class Runner:
     def query(self, sql: str) -> pa.Table:
         """The result of one query. Raises RuleTooSlow, or what DuckDB says is wrong with it."""
         with self._lock, self._watched():
-            found = self._prepared.get(sql)
-            if found is not None:
-                try:
-                    return found.to_arrow_table()
-                except duckdb.InterruptException:
-                    raise
-                except duckdb.Error:  # the tables it reads have other columns now
-                    del self._prepared[sql]
-            made = self._connection.sql(sql)
-            table = made.to_arrow_table()
-            if len(self._prepared) >= MOST_PREPARED:
-                self._prepared.pop(next(iter(self._prepared)))
-            self._prepared[sql] = made
-            return table
+            return self._prepared.run(sql)
 
     def column_types(self, sql: str) -> dict[str, str]:
         """Column name -> DuckDB type of a query, without running it."""

@@ -24,7 +24,6 @@ from tieout.rules.reading import ROW, Reader
 from tieout.rules.runner import Runner
 from tieout.rules.spec import Crosswalk, FieldType
 from tieout.rules.stages import (
-    SOURCE,
     Batch,
     answered,
     argument_failed,
@@ -88,7 +87,7 @@ class CompiledSelection:
         nothing: list[str | None] = [None] * read.table.num_rows
         with ExitStack() as stack:
             batch = Batch(runner, stack, answers, self.crosswalks)
-            batch.show(SOURCE, source_table(read.table, nothing, nothing))
+            batch.show(self.level.source, source_table(read.table, nothing, nothing))
             found = runner.query(self.sql(batch))
         bad: dict[int, str] = {}
         for index, why in zip(
@@ -102,10 +101,11 @@ class CompiledSelection:
 
     def sql(self, batch: Batch) -> str:
         """The rows that are selected or unreadable, with `#row`, `#why` and the columns."""
-        base = root_base(None)
+        root = self.level.parent or self.level
+        base = root_base(root, None)
         if self.over is not None:
             base = child_base(self.level, base, self.over)
-        chain = answered(batch, self.level, base, "0")
+        chain = answered(batch, self.level, base, self.level.mark)
         chosen = f"TRY(CAST(({self.where.sql}) AS BOOLEAN))" if self.where else "true"
         values = "".join(
             f", TRY({one.sql}) AS {quoted(name)}" for name, one in self.columns.items()
@@ -194,7 +194,7 @@ def _check(made: CompiledSelection, place: Place, runner: Runner | None) -> None
     with ExitStack() as stack:
         room = runner or stack.enter_context(Runner())
         batch = Batch(room, stack, Answers(NoLookups()), made.crosswalks)
-        batch.show(SOURCE, source_table(made.reader.schema.empty_table(), [], []))
+        batch.show(made.level.source, source_table(made.reader.schema.empty_table(), [], []))
         try:
             types = room.column_types(made.sql(batch))
         except duckdb.Error as error:

@@ -11,34 +11,41 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from tieout.rules.answering import with_answers
 from tieout.rules.binding import Bound
 from tieout.rules.column_types import is_column, literal, quoted, sql_type
 from tieout.rules.level import DATED, RECORD_KEY, SOURCE_KEY, Call, Level
 from tieout.rules.lookups import Answers
 from tieout.rules.runner import Runner
 
-SOURCE = "#source"
 RECORD_KEY_COLUMN = f"#{RECORD_KEY}"
 SOURCE_KEY_COLUMN = f"#{SOURCE_KEY}"
+MOST_WRITTEN_OUT = 64  # rows of a crosswalk that are part of the query
 
 
 @dataclass
 class Batch:
-    """What a level needs while one batch runs. `tables` outlive the stages in `stack`."""
+    """What a level needs while one batch runs. Tables that are shown outlive the stages in `stack`;
+    large crosswalks outlive the batch."""
 
     runner: Runner
     stack: ExitStack
     answers: Answers
     crosswalks: Mapping[str, pa.Table]
 
+    def __post_init__(self) -> None:
+        for name, rows in self.crosswalks.items():
+            if rows.num_rows > MOST_WRITTEN_OUT:
+                self.runner.keep(_crosswalk_name(name), rows)
+
     def show(self, name: str, table: pa.Table) -> None:
         self.stack.enter_context(self.runner.tables({name: table}))
 
 
-def root_base(dated: Bound | None) -> str:
-    """The rows of the record itself, from the table `#source`."""
+def root_base(level: Level, dated: Bound | None) -> str:
+    """The rows of the record itself, from the table `Level.source`."""
     date = f", TRY(CAST({dated.sql} AS DATE)) AS {quoted(DATED)}" if dated else ""
-    return f"SELECT *{date} FROM {quoted(SOURCE)}"
+    return f"SELECT *{date} FROM {quoted(level.source)}"
 
 
 def child_base(level: Level, parent_base: str, over: Bound) -> str:
@@ -101,51 +108,53 @@ def answered(batch: Batch, level: Level, base: str, label: str) -> str:
         sql = f"SELECT *, {_arguments(calls)} FROM ({sql})"
         asked = [one for one in calls if one.function != "crosswalk"]
         if asked:
-            stage = f"#stage{label}_{depth}"
-            batch.show(stage, batch.runner.query(sql))
+            stage = f"#stage {label} {depth}"
+            rows = batch.runner.query(sql)
+            batch.show(stage, with_answers(rows, asked, batch.answers))
             sql = f"SELECT * FROM {quoted(stage)}"
-            distinct = {one.number: batch.runner.query(_distinct(one, sql)) for one in asked}
-            for number, table in batch.answers.table(asked, distinct).items():
-                batch.show(_answer_name(label, number), table)
-        sql = _joined(batch, calls, sql, label)
+        sql = _looked_up(batch, [one for one in calls if one.function == "crosswalk"], sql)
     return sql
 
 
-def _distinct(call: Call, sql: str) -> str:
-    columns = [quoted(call.argument_column(index)) for index in range(len(call.arguments))]
-    shown = ", ".join(f"{column} AS a{index}" for index, column in enumerate(columns))
-    present = " AND ".join(f"{columns[index]} IS NOT NULL" for index in call.needed)
-    return f"SELECT DISTINCT {shown} FROM ({sql}) WHERE {present}"
+def asks_the_engine(level: Level) -> bool:
+    """Some answer is not in the query itself: `answered` runs stages, and may find other tables."""
+    return any(one.function != "crosswalk" for one in level.calls)
 
 
-def _answer_name(label: str, number: int) -> str:
-    return f"#answers{label}_{number}"
+def _crosswalk_name(name: str) -> str:
+    return f"#crosswalk {name}"
 
 
-def _joined(batch: Batch, calls: list[Call], sql: str, label: str) -> str:
+def _looked_up(batch: Batch, calls: Sequence[Call], sql: str) -> str:
+    """SQL of the rows with the values that crosswalks give."""
+    if not calls:
+        return sql
     columns, joins = ["s.*"], []
     for one in calls:
-        name = f"j{one.number}"
+        rows = batch.crosswalks[one.fixed[0]]
         arguments = [f"s.{quoted(one.argument_column(i))}" for i in range(len(one.arguments))]
+        if rows.num_rows <= MOST_WRITTEN_OUT:
+            columns.append(f"{_written_out(rows, arguments)} AS {quoted(one.column)}")
+            continue
+        name = f"j{one.number}"
+        on = f"{name}.code = {arguments[0]}"
+        if len(arguments) == 2:
+            on += f" AND {arguments[1]} BETWEEN {name}.valid_from AND {name}.valid_to"
         columns.append(f"{name}.value AS {quoted(one.column)}")
-        if one.function == "crosswalk":
-            table = f"#crosswalk {one.fixed[0]}"
-            batch.runner.keep(table, batch.crosswalks[one.fixed[0]])
-            on = f"{name}.code = {arguments[0]}"
-            if len(arguments) == 2:
-                on += f" AND {arguments[1]} BETWEEN {name}.valid_from AND {name}.valid_to"
-        else:
-            table = _answer_name(label, one.number)
-            on = " AND ".join(
-                f"{name}.a{i} {'=' if i in one.needed else 'IS NOT DISTINCT FROM'} {column}"
-                for i, column in enumerate(arguments)
-            )
-            if one.python is not None:
-                columns.append(f"{name}.error AS {quoted(one.error_column)}")
-            if one.function in ("convert", "rate_id"):
-                columns.append(f"{name}.rate AS {quoted(f'#r{one.number}')}")
-        joins.append(f"LEFT JOIN {quoted(table)} {name} ON {on}")
+        joins.append(f"LEFT JOIN {quoted(_crosswalk_name(one.fixed[0]))} {name} ON {on}")
     return f"SELECT {', '.join(columns)} FROM ({sql}) s {' '.join(joins)}"
+
+
+def _written_out(crosswalk: pa.Table, arguments: Sequence[str]) -> str:
+    """SQL: the value of a small crosswalk. A join costs more than a millisecond, be it one row."""
+    code, *day = arguments
+    cases = []
+    for row in crosswalk.to_pylist():
+        on = f"{code} = {literal(row['code'])}"
+        if day:
+            on += f" AND {day[0]} BETWEEN DATE '{row['valid_from']}' AND DATE '{row['valid_to']}'"
+        cases.append(f"WHEN {on} THEN {literal(row['value'])}")
+    return f"CASE {' '.join(cases)} END"
 
 
 def wrong_arguments(runner: Runner, level: Level, chain: str) -> Iterator[tuple[Call, str, str]]:
@@ -195,7 +204,7 @@ def argument_failed(call: Call) -> str:
 def source_table(
     read: pa.Table, record_keys: Sequence[str | None], source_keys: Sequence[str | None]
 ) -> pa.Table:
-    """The table `#source`: what was read, with the two keys of each row."""
+    """The table `Level.source`: what was read, with the two keys of each row."""
     return read.append_column(RECORD_KEY_COLUMN, pa.array(record_keys, pa.string())).append_column(
         SOURCE_KEY_COLUMN, pa.array(source_keys, pa.string())
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tieout import clock
 from tieout.store.database import Connection
@@ -15,11 +15,21 @@ PARTITIONS = 16
 GONE = "gone:"  # the version of a row that was not there when we looked; it has no own order
 
 
+MOST_KEY_BYTES = 1_000
+KEY_CHARACTERS = 100
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def _escaped(text: str) -> str:
     return _UNSTORABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _short(text: str) -> str:
+    """The text, or what stands for one that is too long for an index."""
+    whole = text.encode()
+    if len(whole) <= MOST_KEY_BYTES:
+        return text
+    return f"{text[:KEY_CHARACTERS]}…{hashlib.sha256(whole).hexdigest()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +46,10 @@ class Incoming:
         cls, source_key: str, source_version: str, payload: str, deleted: bool = False
     ) -> Incoming:
         """A row with what no database stores (NUL, half a surrogate pair) written as JSON escapes;
-        the row is then refused with a case that says so."""
-        return cls(_escaped(source_key), _escaped(source_version), _escaped(payload), deleted)
+        the row is then refused with a case that says so. A key that no index holds is told apart
+        by its beginning and a digest."""
+        key, version = _short(_escaped(source_key)), _short(_escaped(source_version))
+        return cls(key, version, _escaped(payload), deleted)
 
     @property
     def digest(self) -> str:
@@ -47,10 +59,12 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of a page: new arrivals, and repeats that were only counted."""
+    """What became of a page: new arrivals, and repeats that were only counted. `arrivals` are the
+    new ones, for whoever works on them at once."""
 
     new: int
     repeated: int
+    arrivals: tuple[Arrival, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,28 +110,9 @@ def store_page(
         known = counted.get(identity)
         counted[identity] = (row, known[1] + 1 if known else 1)
     now = clock.now()
-    new = 0
+    fresh: tuple[Arrival, ...] = ()
     if counted:
-        incoming = [one for one, _ in counted.values()]
-        result = connection.execute(
-            _STORE,
-            {
-                "system": system,
-                "stream": stream,
-                "by": received_by,
-                "now": now,
-                "keys": [one.source_key for one in incoming],
-                "versions": [one.source_version for one in incoming],
-                "digests": [one.digest for one in incoming],
-                "payloads": [one.payload for one in incoming],
-                "deleted": [one.deleted for one in incoming],
-                "partitions": [partition_of(f"{system}|{one.source_key}") for one in incoming],
-                "times": [times for _, times in counted.values()],
-                "read_now": read_now,
-                "gone": GONE,
-            },
-        )
-        new = result.rowcount
+        fresh = _store(connection, system, stream, counted, received_by, now, read_now=read_now)
     if settles:
         connection.execute(
             "DELETE FROM hints h USING unnest(%s::text[], %s::timestamptz[]) AS t (key, asked_at) "
@@ -132,38 +127,104 @@ def store_page(
             "read_at = excluded.read_at",
             (system, stream, cursor, now),
         )
-    return Stored(new, sum(times for _, times in counted.values()) - new)
+    repeated = sum(times for _, times in counted.values()) - len(fresh)
+    return Stored(len(fresh), repeated, fresh)
 
 
-_STORE = """
-WITH incoming AS MATERIALIZED (
-    SELECT *, nextval(pg_get_serial_sequence('arrivals', 'arrival_id')) AS arrival_id
-    FROM unnest(%(keys)s::text[], %(versions)s::text[], %(digests)s::text[],
-                         %(payloads)s::text[], %(deleted)s::boolean[], %(partitions)s::int[],
-                         %(times)s::int[])
-        WITH ORDINALITY AS t (source_key, source_version, digest, payload, deleted, partition_no,
-                              times, nth)
-),
-register AS (
-    INSERT INTO arrival_keys AS k (system, stream, source_key, source_version, digest, arrival_id,
-                                   times, last_at)
-    SELECT %(system)s, %(stream)s, source_key, source_version, digest, arrival_id, times, %(now)s
-    FROM incoming ORDER BY source_key, source_version, digest
-    ON CONFLICT (system, stream, source_key, source_version, digest)
-    DO UPDATE SET times = k.times + excluded.times, last_at = excluded.last_at,
-        arrival_id = CASE WHEN %(read_now)s AND NOT starts_with(k.source_version, %(gone)s)
-            AND EXISTS (SELECT FROM arrivals g WHERE g.system = k.system AND g.stream = k.stream
-                        AND g.source_key = k.source_key AND g.arrival_id > k.arrival_id
-                        AND starts_with(g.source_version, %(gone)s))
-        THEN excluded.arrival_id ELSE k.arrival_id END
-    RETURNING arrival_id
-)
-INSERT INTO arrivals (arrival_id, system, stream, source_key, source_version, digest, payload,
-                      deleted, received_at, received_by, state, partition_no)
-OVERRIDING SYSTEM VALUE
-SELECT i.arrival_id, %(system)s, %(stream)s, i.source_key, i.source_version, i.digest, i.payload,
-       i.deleted, %(now)s, %(by)s, 'new', i.partition_no
-FROM register r JOIN incoming i USING (arrival_id)
+def _store(
+    connection: Connection,
+    system: str,
+    stream: str,
+    counted: Mapping[tuple[str, str, str], tuple[Incoming, int]],
+    received_by: str,
+    now: dt.datetime,
+    *,
+    read_now: bool,
+) -> tuple[Arrival, ...]:
+    """Register every row; store those that were not known. Ids are drawn first, in the order of the
+    page, so that the register itself says which rows are new."""
+    first = connection.execute(
+        "SELECT array_agg(nextval(pg_get_serial_sequence('arrivals', 'arrival_id'))) "
+        "FROM generate_series(1, %s)",
+        (len(counted),),
+    ).fetchone()
+    ids: list[int] = first[0] if first else []
+    rows = list(zip(ids, counted.items(), strict=True))
+    registered = connection.execute(
+        _REGISTER,
+        {
+            "system": system,
+            "stream": stream,
+            "now": now,
+            "ids": ids,
+            "keys": [key for key, _, _ in counted],
+            "versions": [version for _, version, _ in counted],
+            "digests": [digest for _, _, digest in counted],
+            "times": [times for _, times in counted.values()],
+            "read_now": read_now,
+            "gone": GONE,
+        },
+    ).fetchall()
+    kept = {row[0] for row in registered}
+    new = [(arrival_id, one, row) for arrival_id, (one, (row, _)) in rows if arrival_id in kept]
+    if not new:
+        return ()
+    fresh = tuple(
+        Arrival(
+            arrival_id,
+            system,
+            stream,
+            key,
+            version,
+            row.payload,
+            row.deleted,
+            partition_of(f"{system}|{key}"),
+        )
+        for arrival_id, (key, version, _), row in new
+    )
+    connection.execute(
+        "INSERT INTO arrivals (arrival_id, system, stream, source_key, source_version, digest, "
+        "deleted, received_at, received_by, state, partition_no) OVERRIDING SYSTEM VALUE "
+        "SELECT t.id, %s, %s, t.key, t.version, t.digest, t.deleted, %s, %s, 'new', t.part "
+        "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::boolean[], %s::int[]) "
+        "AS t (id, key, version, digest, deleted, part)",
+        (
+            system,
+            stream,
+            now,
+            received_by,
+            [one.arrival_id for one in fresh],
+            [one.source_key for one in fresh],
+            [one.source_version for one in fresh],
+            [digest for _, (_, _, digest), _ in new],
+            [one.deleted for one in fresh],
+            [one.partition_no for one in fresh],
+        ),
+    )
+    connection.execute(
+        "INSERT INTO payloads (arrival_id, received_at, payload) "
+        "SELECT t.id, %s, t.payload FROM unnest(%s::bigint[], %s::text[]) AS t (id, payload)",
+        (now, [one.arrival_id for one in fresh], [one.payload for one in fresh]),
+    )
+    return fresh
+
+
+_REGISTER = """
+INSERT INTO arrival_keys AS k (system, stream, source_key, source_version, digest, arrival_id,
+                               times, last_at)
+SELECT %(system)s, %(stream)s, t.source_key, t.source_version, t.digest, t.arrival_id, t.times,
+       %(now)s
+FROM unnest(%(ids)s::bigint[], %(keys)s::text[], %(versions)s::text[], %(digests)s::text[],
+            %(times)s::int[]) AS t (arrival_id, source_key, source_version, digest, times)
+ORDER BY t.source_key, t.source_version, t.digest
+ON CONFLICT (system, stream, source_key, source_version, digest)
+DO UPDATE SET times = k.times + excluded.times, last_at = excluded.last_at,
+    arrival_id = CASE WHEN %(read_now)s AND NOT starts_with(k.source_version, %(gone)s)
+        AND EXISTS (SELECT FROM arrivals g WHERE g.system = k.system AND g.stream = k.stream
+                    AND g.source_key = k.source_key AND g.arrival_id > k.arrival_id
+                    AND starts_with(g.source_version, %(gone)s))
+    THEN excluded.arrival_id ELSE k.arrival_id END
+RETURNING arrival_id
 """
 
 
@@ -211,9 +272,10 @@ def cursor_of(connection: Connection, system: str, stream: str) -> str:
 def new_arrivals(connection: Connection, partitions: Sequence[int], most: int) -> list[Arrival]:
     """The oldest unresolved arrivals of these partitions."""
     rows = connection.execute(
-        "SELECT arrival_id, system, stream, source_key, source_version, payload, deleted, "
-        "partition_no FROM arrivals WHERE state = 'new' AND partition_no = ANY(%s) "
-        "ORDER BY arrival_id LIMIT %s",
+        "SELECT a.arrival_id, a.system, a.stream, a.source_key, a.source_version, p.payload, "
+        "a.deleted, a.partition_no FROM (SELECT * FROM arrivals WHERE state = 'new' "
+        "AND partition_no = ANY(%s) ORDER BY arrival_id LIMIT %s) AS a "
+        "JOIN payloads p USING (arrival_id, received_at) ORDER BY a.arrival_id",
         (list(partitions), most),
     ).fetchall()
     return [Arrival(*row) for row in rows]
@@ -264,6 +326,15 @@ def newest_seen(
         (system, stream, list(source_keys), GONE),
     ).fetchall()
     return {str(key): str(version) for key, version in rows}
+
+
+def deletions(connection: Connection, arrival_ids: Sequence[int]) -> list[int]:
+    """Which of these arrivals say that the source row is gone."""
+    rows = connection.execute(
+        "SELECT arrival_id FROM arrivals WHERE arrival_id = ANY(%s) AND deleted",
+        (list(arrival_ids),),
+    ).fetchall()
+    return [int(row[0]) for row in rows]
 
 
 def reopen(connection: Connection, arrival_ids: Sequence[int]) -> list[tuple[str, str]]:

@@ -100,7 +100,7 @@ def _subjects(connection: Connection, any_id: str) -> list[str]:
         "SELECT 'record/' || record_type || '/' || record_key || '/' || version FROM records "
         "JOIN keys USING (record_key) UNION ALL "
         "SELECT unnest(ARRAY['dispatch/' || dispatch_id, 'proof/' || write_key, "
-        "'proof/' || write_key || '#' || dispatch_id]) FROM dispatches "
+        "'proof/' || write_key || '#' || dispatch_id]) FROM intents "
         "JOIN keys USING (record_key)",
         {"id": any_id},
     ).fetchall()

@@ -324,7 +324,8 @@ class _Rows:
                     continue
                 before = f" WHERE {kind.id_column} >= {self._first[kind.name]}"
             row = self.connection.execute(f"SELECT count(*) FROM {kind.table}{before}").fetchone()
-            over = (int(row[0]) if row else 0) - self._with_leaf[kind.name]
+            there = (int(row[0]) if row else 0) + kind.away(self.connection)
+            over = there - self._with_leaf[kind.name]
             if over > 0:
                 named = ", ".join(self._without_leaf(kind)) or "a copy of one that has"
                 self.auditor.find(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -122,6 +122,25 @@ def close(connection: Connection, case_ids: Sequence[int], because: str) -> int:
     ).rowcount
 
 
+def of_runs(connection: Connection, run_ids: Sequence[int]) -> set[int]:
+    """Which of these runs have an open case."""
+    rows = connection.execute(
+        "SELECT DISTINCT run_id FROM cases WHERE state = 'open' AND run_id = ANY(%s)",
+        (list(run_ids),),
+    ).fetchall()
+    return {int(row[0]) for row in rows}
+
+
+def hand_over(connection: Connection, owners: Mapping[int, str]) -> None:
+    """From now on the open cases of these runs belong to somebody else (run id -> owner)."""
+    connection.execute(
+        "UPDATE cases c SET owner = t.owner FROM unnest(%s::bigint[], %s::text[]) "
+        "AS t (run_id, owner) WHERE c.run_id = t.run_id AND c.state = 'open' "
+        "AND c.owner <> t.owner",
+        (list(owners), list(owners.values())),
+    )
+
+
 def close_for_runs(connection: Connection, run_ids: Sequence[int], because: str) -> int:
     """Close the cases of runs that went on; returns how many."""
     return connection.execute(
@@ -140,6 +159,17 @@ def close_for_system(connection: Connection, system: str, doing: str, because: s
         "AND reason IN ('denied', 'drift') AND field IN ('', %s) "
         "AND source_key = '' AND run_id IS NULL",
         (clock.now(), because, system, doing),
+    ).rowcount
+
+
+def close_for_reason(
+    connection: Connection, reason: str, but_systems: Sequence[str], because: str
+) -> int:
+    """Close the cases of a reason that is about whole systems, but of these; returns how many."""
+    return connection.execute(
+        "UPDATE cases SET state = 'closed', closed_at = %s, closed_by = 'tieout', "
+        "closed_because = %s WHERE state = 'open' AND reason = %s AND system <> ALL(%s)",
+        (clock.now(), because, reason, list(but_systems)),
     ).rowcount
 
 

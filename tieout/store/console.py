@@ -98,7 +98,7 @@ def today(connection: Connection, fresh_within: Mapping[str, float | None] | Non
     counts = _run_counts(connection)
     by_state = {
         state: sum(one.count for one in counts if one.state == state)
-        for state in ("complete", "undone", "ready", "waiting", "held")
+        for state in ("complete", "undone", "ready", "waiting", "paused", "held")
     }
     held, open_cases = _counted(connection)
     return Today(
@@ -106,7 +106,7 @@ def today(connection: Connection, fresh_within: Mapping[str, float | None] | Non
         records=sum(by_state.values()),
         complete=by_state["complete"],
         undone=by_state["undone"],
-        unfinished=by_state["ready"] + by_state["waiting"] + by_state["held"],
+        unfinished=by_state["ready"] + by_state["waiting"] + by_state["paused"] + by_state["held"],
         held_arrivals=held,
         open_cases=open_cases,
         promises=_promises(connection, now, fresh_within or {}),
@@ -121,7 +121,7 @@ def today(connection: Connection, fresh_within: Mapping[str, float | None] | Non
 def _run_counts(connection: Connection) -> tuple[RunCount, ...]:
     rows = connection.execute(
         "SELECT flow, state, count(*) FROM runs GROUP BY flow, state ORDER BY flow, "
-        "array_position(ARRAY['complete', 'undone', 'ready', 'waiting', 'held'], state)"
+        "array_position(ARRAY['complete', 'undone', 'ready', 'waiting', 'paused', 'held'], state)"
     ).fetchall()
     return tuple(RunCount(*row) for row in rows)
 
@@ -177,7 +177,7 @@ def _promises(
 
 _MONEY = """
 WITH worth AS (
-    SELECT CASE WHEN r.state IN ('ready', 'waiting') THEN 'moving'
+    SELECT CASE WHEN r.state IN ('ready', 'waiting', 'paused') THEN 'moving'
                 WHEN r.state = 'held' THEN 'held' ELSE 'complete' END AS bucket,
            v.currency, v.amount
     FROM runs r JOIN records v ON v.record_type = r.record_type AND v.record_key = r.record_key
@@ -214,12 +214,12 @@ WITH known AS (
     UNION SELECT DISTINCT system FROM documents
 ),
 owed AS (
-    SELECT system, count(*) AS open FROM dispatches
+    SELECT system, count(*) AS open FROM dispatch_states
     WHERE state IN ('planned', 'sending', 'accepted', 'unknown', 'written', 'in_doubt')
     GROUP BY system
 ),
 proved AS (
-    SELECT d.system, max(p.read_at) AS at FROM proofs p JOIN dispatches d USING (dispatch_id)
+    SELECT d.system, max(p.read_at) AS at FROM proofs p JOIN intents d USING (dispatch_id)
     GROUP BY d.system
 )
 SELECT k.system, coalesce(s.state, 'open'), s.until, coalesce(s.words, ''), s.changed_at,

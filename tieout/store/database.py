@@ -8,7 +8,9 @@ only the legal entities named in the session setting `tieout.legal_entities`.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import hashlib
+import select
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import Any, Literal
@@ -19,12 +21,15 @@ from psycopg.rows import TupleRow, tuple_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from tieout import clock
+from tieout.store.arrays import use_binary_arrays
 
 Role = Literal["tieout_owner", "tieout_app", "tieout_audit"]
 Connection = psycopg.Connection[TupleRow]
 EVERYONE = "*"
 MIGRATION_LOCK = 7_408_311_905  # any fixed number: one migrator at a time
 CONNECT_SECONDS = 10
+MONTHS_AHEAD = 13  # a server that runs longer than that without a start uses the default partition
+RECONNECT_SECONDS = 4.0
 
 
 class DatabaseUnfit(Exception):
@@ -35,26 +40,38 @@ class Database:
     """A small pool of connections to one landscape's database.
 
     `legal_entities` limits what is seen ("*" = all, for the engine); a request of a person passes
-    that person's own.
+    that person's own. `wait_seconds` is how long a transaction waits for a connection.
     """
 
-    def __init__(self, url: str, *, role: Role = "tieout_app", most_connections: int = 8) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        role: Role = "tieout_app",
+        most_connections: int = 8,
+        wait_seconds: float = CONNECT_SECONDS,
+    ) -> None:
         self.url = url
         self.role = role
+        self._wait_seconds = wait_seconds
         self._pool: ConnectionPool[Connection] = ConnectionPool(
             url,
             min_size=1,
             max_size=most_connections,
             open=False,
-            timeout=CONNECT_SECONDS,
+            timeout=wait_seconds,
+            # It asks a server that is away ever more rarely, and begins anew after this time: a
+            # process that outlives its database must not miss for long that it is back.
+            reconnect_timeout=RECONNECT_SECONDS,
             kwargs={"autocommit": True, "row_factory": tuple_row},
             configure=self._configure,
+            check=_still_there,
         )
 
     def open(self) -> Database:
         """Connect now. Raises DatabaseUnfit when the server does not answer."""
         try:
-            self._pool.open(wait=True, timeout=CONNECT_SECONDS)
+            self._pool.open(wait=True, timeout=self._wait_seconds)
         except PoolTimeout as error:
             raise DatabaseUnfit(
                 f"PostgreSQL does not answer at {redacted(self.url)}: {error}; "
@@ -73,6 +90,7 @@ class Database:
 
     def _configure(self, connection: Connection) -> None:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
+        use_binary_arrays(connection)
         connection.execute("SET tieout.legal_entities = '*'")
         connection.execute("SET TIME ZONE 'UTC'")
 
@@ -91,11 +109,25 @@ class Database:
             yield connection
 
     @contextlib.contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """A connection to read with, each statement on its own and seeing everything."""
+        with self._pool.connection() as connection:
+            yield connection
+
+    @contextlib.contextmanager
     def listening(self, channel: str) -> Iterator[Connection]:
         """A dedicated connection that listens on a channel; not from the pool."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield connection
+
+
+def _still_there(connection: Connection) -> None:
+    """A pooled connection may have died with its server. A living one has nothing to read, and
+    that is seen without asking the server; only one that has is asked. Raises OperationalError:
+    then the pool opens another, and nobody's work fails."""
+    if select.select([connection.fileno()], [], [], 0)[0]:
+        ConnectionPool.check_connection(connection)
 
 
 def prepare(url: str, landscape: str) -> list[str]:
@@ -117,6 +149,7 @@ def prepare(url: str, landscape: str) -> list[str]:
         try:
             _ensure_roles(connection)
             ran = _migrate(connection)
+            _make_months(connection)
             _claim(connection, landscape)
         finally:
             connection.execute("SELECT pg_advisory_unlock(%s)", (MIGRATION_LOCK,))
@@ -184,6 +217,7 @@ def migrations() -> list[tuple[str, str]]:
 
 def _migrate(connection: psycopg.Connection[Any]) -> list[str]:
     connection.execute("SET ROLE tieout_owner")
+    connection.execute("SET tieout.legal_entities = '*'")  # a migration moves every row
     connection.execute(
         "CREATE TABLE IF NOT EXISTS schema_migrations "
         "(name text PRIMARY KEY, digest text NOT NULL, applied_at timestamptz NOT NULL)"
@@ -214,6 +248,17 @@ def _migrate(connection: psycopg.Connection[Any]) -> list[str]:
         ran.append(name)
     connection.execute("RESET ROLE")
     return ran
+
+
+def _make_months(connection: psycopg.Connection[Any]) -> None:
+    """Tables that are kept by month have theirs made ahead: rows of other months go to a default
+    partition, so that nothing is ever refused."""
+    connection.execute("SET ROLE tieout_owner")
+    connection.execute(
+        "SELECT tieout_make_months(%s, %s)",
+        (clock.now().date() - dt.timedelta(days=31), MONTHS_AHEAD + 2),
+    )
+    connection.execute("RESET ROLE")
 
 
 def _claim(connection: psycopg.Connection[Any], landscape: str) -> None:

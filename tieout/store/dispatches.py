@@ -1,69 +1,18 @@
-"""Dispatches: every intent to put something into another system.
+"""Dispatches under way: what is due, what leaves, what came of it.
 
-Intent before effect: a dispatch with its write key and bytes is committed before the first byte
-leaves. A write key is bound to its digest once an attempt may have landed.
+The intent itself (`intents`) never changes; its state is a narrow row of its own. A write key is
+bound to its digest once an attempt may have landed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from tieout import clock
 from tieout.store.database import Connection
-from tieout.store.documents import Document
-
-
-@dataclass(frozen=True, slots=True)
-class NewDispatch:
-    """An intent to commit. `body` is the target document as canonical JSON."""
-
-    document: Document
-    action: str
-    generation: int
-    reference: str
-    record_version: int
-    flow: str
-    body: str
-    digest: str
-    due_at: dt.datetime
-    lane: str
-    partition_no: int
-    legal_entity: str
-    currency: str
-    amount: Decimal | None
-    period: str
-    mapping: str
-    mapping_version: int
-    landscape_hash: str
-    rate_ids: tuple[str, ...]
-
-    @property
-    def revision(self) -> int:
-        """One more than what may have landed; the same content again keeps its revision."""
-        landed = self.document.landed
-        if landed is None:
-            return self.document.revision + 1
-        same = (landed.action, landed.digest) == (self.action, self.digest)
-        return landed.revision if same else landed.revision + 1
-
-    @property
-    def target_id(self) -> str:
-        """The target's id of what is written to; a new generation has none yet."""
-        landed = self.document.landed
-        if landed is not None and landed.generation == self.generation and landed.action != "void":
-            return landed.target_id or self.document.target_id
-        new = self.generation != self.document.generation and self.action == "create"
-        return "" if new else self.document.target_id
-
-    @property
-    def write_key(self) -> str:
-        """System + stream + record key + part + revision; never the run (DESIGN D8)."""
-        document = self.document
-        part = f"/{document.part}" if document.part else ""
-        return f"{document.system}/{document.stream}/{document.record_key}{part}/{self.revision}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,87 +51,15 @@ class KeyBound(Exception):
     """A write key is bound to other content that may have landed; it must be settled first."""
 
 
+LANES = ("close_critical", "standard", "bulk")
+OPEN = ("planned", "sending", "accepted", "unknown", "written", "in_doubt")
+
 _DISPATCH = (
-    "d.dispatch_id, d.write_key, d.document_id, d.revision, d.generation, d.action, d.system, "
-    "d.stream, d.record_type, d.record_key, d.record_version, d.flow, d.reference, d.body, "
-    "d.digest, d.previous, d.state, d.attempts, d.looks, d.handle, d.delivery_id, d.target_id, "
-    "d.legal_entity, d.currency, d.amount, d.period"
+    "i.dispatch_id, i.write_key, i.document_id, i.revision, i.generation, i.action, i.system, "
+    "i.stream, i.record_type, i.record_key, i.record_version, i.flow, i.reference, i.body, "
+    "i.digest, i.previous, s.state, s.attempts, s.looks, s.handle, s.delivery_id, s.target_id, "
+    "i.legal_entity, i.currency, i.amount, i.period"
 )
-
-
-def plan(connection: Connection, new: Sequence[NewDispatch]) -> list[int]:
-    """Commit intents (with the caller's transaction). Returns dispatch ids in order.
-
-    Raises KeyBound when a write key is bound to other content.
-    """
-    now = clock.now()
-    ids: list[int] = []
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO dispatches (write_key, document_id, revision, generation, action, system, "
-            "stream, record_type, record_key, record_version, flow, reference, body, digest, "
-            "previous, state, due_at, target_id, lane, partition_no, legal_entity, currency, "
-            "amount, period, mapping, mapping_version, landscape_hash, rate_ids, planned_at) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'planned', %s, "
-            "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING dispatch_id",
-            [
-                (
-                    n.write_key,
-                    n.document.document_id,
-                    n.revision,
-                    n.generation,
-                    n.action,
-                    n.document.system,
-                    n.document.stream,
-                    n.document.record_type,
-                    n.document.record_key,
-                    n.record_version,
-                    n.flow,
-                    n.reference,
-                    n.body,
-                    n.digest,
-                    n.document.last_body,
-                    n.due_at,
-                    n.target_id,
-                    n.lane,
-                    n.partition_no,
-                    n.legal_entity,
-                    n.currency,
-                    n.amount,
-                    n.period,
-                    n.mapping,
-                    n.mapping_version,
-                    n.landscape_hash,
-                    list(n.rate_ids),
-                    now,
-                )
-                for n in new
-            ],
-            returning=True,
-        )
-        while True:
-            row = cursor.fetchone()
-            if row is None:
-                raise RuntimeError("a planned dispatch returned no id")
-            ids.append(int(row[0]))
-            if not cursor.nextset():
-                break
-    bound = connection.execute(
-        "INSERT INTO write_keys AS k (write_key, dispatch_id, digest) "
-        "SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[]) "
-        "ON CONFLICT (write_key) DO UPDATE SET dispatch_id = excluded.dispatch_id, "
-        "digest = excluded.digest WHERE NOT k.bound OR k.digest = excluded.digest",
-        ([n.write_key for n in new], ids, [n.digest for n in new]),
-    ).rowcount
-    if bound != len(new):
-        raise KeyBound("a write key is bound to other content that may have landed")
-    connection.execute(
-        "UPDATE documents c SET open_dispatch = t.dispatch_id "
-        "FROM unnest(%s::bigint[], %s::bigint[]) AS t (document_id, dispatch_id) "
-        "WHERE c.document_id = t.document_id",
-        ([n.document.document_id for n in new], ids),
-    )
-    return ids
 
 
 class LeftMeanwhile(Exception):
@@ -192,7 +69,7 @@ class LeftMeanwhile(Exception):
 def supersede(connection: Connection, dispatch_ids: Sequence[int]) -> None:
     """Drop plans that were never sent. Raises LeftMeanwhile when one has left since it was read."""
     done = connection.execute(
-        "UPDATE dispatches SET state = 'superseded', settled_at = %s "
+        "UPDATE dispatch_states SET state = 'superseded', settled_at = %s "
         "WHERE dispatch_id = ANY(%s) AND state = 'planned' RETURNING document_id",
         (clock.now(), list(dispatch_ids)),
     ).fetchall()
@@ -206,15 +83,33 @@ def supersede(connection: Connection, dispatch_ids: Sequence[int]) -> None:
 
 
 def due_streams(
-    connection: Connection, partitions: Sequence[int], states: Sequence[str]
+    connection: Connection,
+    streams: Sequence[tuple[str, str]],
+    partitions: Sequence[int],
+    state: str,
 ) -> list[tuple[str, str]]:
-    """(system, stream) pairs that have something due in one of these states."""
+    """Which of these (system, stream) pairs have something due in a state. Each is asked for one
+    row, so that it costs the same however many wait."""
     rows = connection.execute(
-        "SELECT DISTINCT system, stream FROM dispatches WHERE state = ANY(%s) AND due_at <= %s "
-        "AND partition_no = ANY(%s) ORDER BY 1, 2",
-        (list(states), clock.now(), list(partitions)),
+        "SELECT t.system, t.stream FROM unnest(%s::text[], %s::text[]) AS t (system, stream) "
+        "WHERE EXISTS (SELECT FROM dispatch_states s WHERE s.system = t.system "
+        f"AND s.stream = t.stream AND s.state = '{_checked(state)}' AND s.due_at <= %s "
+        "AND s.partition_no = ANY(%s)) ORDER BY 1, 2",
+        (
+            [system for system, _ in streams],
+            [stream for _, stream in streams],
+            clock.now(),
+            list(partitions),
+        ),
     ).fetchall()
     return [(str(system), str(stream)) for system, stream in rows]
+
+
+def _checked(state: str) -> str:
+    """A state as it stands in a statement: a literal, so that its partial index is found."""
+    if state not in OPEN:
+        raise ValueError(f"'{state}' is no state of an open dispatch")
+    return state
 
 
 def due(
@@ -225,30 +120,80 @@ def due(
     partitions: Sequence[int],
     most: int,
     *,
+    lane: str = "",
     whole_batch: bool = False,
     locked: bool = False,
+    known: Mapping[int, Dispatch] | None = None,
 ) -> list[Dispatch]:
-    """Dispatches of one stream in one state that are due, close-critical lane first.
+    """Dispatches of one stream in one state that are due, oldest first; of one lane, or of all.
 
     `whole_batch`: once one is due, everything in that state goes along (a batched stream).
-    `locked`: nobody may change them before the transaction ends.
+    `locked`: nobody may change them before the transaction ends. `known`: planned ones the caller
+    still has in memory, by id; their bodies are not read again.
     """
     rows = connection.execute(
-        f"SELECT {_DISPATCH} FROM dispatches d WHERE d.system = %s AND d.stream = %s "
-        "AND d.state = %s AND (%s OR d.due_at <= %s) AND d.partition_no = ANY(%s) "
-        "ORDER BY array_position(ARRAY['close_critical', 'standard', 'bulk'], d.lane), "
-        f"d.dispatch_id LIMIT %s{' FOR UPDATE' if locked else ''}",
-        (system, stream, state, whole_batch, clock.now(), list(partitions), most),
+        "SELECT s.dispatch_id, s.state, s.attempts, s.looks, s.handle, s.delivery_id, s.target_id "
+        f"FROM dispatch_states s WHERE s.system = %s AND s.stream = %s "
+        f"AND s.state = '{_checked(state)}' AND (%s OR s.due_at <= %s) "
+        "AND s.partition_no = ANY(%s) "
+        f"{'AND s.lane = %s ' if lane else ''}"
+        f"ORDER BY s.dispatch_id LIMIT %s{' FOR UPDATE' if locked else ''}",
+        (
+            system,
+            stream,
+            whole_batch,
+            clock.now(),
+            list(partitions),
+            *([lane] if lane else []),
+            most,
+        ),
     ).fetchall()
-    return [Dispatch(*row) for row in rows]
+    kept = known or {}
+    if not rows:
+        return []
+    unknown = [row[0] for row in rows if row[0] not in kept]
+    read = {row[0]: kept[row[0]] for row in rows if row[0] in kept}
+    if unknown:
+        found = connection.execute(
+            f"SELECT {_DISPATCH} FROM intents i JOIN dispatch_states s USING (dispatch_id) "
+            "WHERE i.dispatch_id = ANY(%s)",
+            (unknown,),
+        ).fetchall()
+        read.update({int(row[0]): Dispatch(*row) for row in found})
+    return [
+        replace(
+            read[row[0]],
+            state=row[1],
+            attempts=row[2],
+            looks=row[3],
+            handle=row[4],
+            delivery_id=row[5],
+            target_id=row[6],
+        )
+        if row[0] in kept
+        else read[row[0]]
+        for row in rows
+    ]
+
+
+def any_in(connection: Connection, system: str, stream: str, state: str) -> bool:
+    """Whether the stream has any dispatch in this state, whoever works on it."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM dispatch_states WHERE system = %s AND stream = %s "
+        f"AND state = '{_checked(state)}')",
+        (system, stream),
+    ).fetchone()
+    return bool(row and row[0])
 
 
 def start_sending(
     connection: Connection, dispatches: Sequence[Dispatch], *, delivery: str = ""
-) -> int | None:
-    """Commit that these are about to leave: state, attempt number, bound write key.
+) -> list[Dispatch]:
+    """Commit that these are about to leave: state, attempt number, bound write key. Returns them as
+    they are then.
 
-    With `delivery` (the digest of the grouped bytes) they are also tied to one delivery.
+    With `delivery` (the digest of the grouped bytes) they are also tied to one delivery. Raises
+    KeyBound when a write key may have landed with other content.
     """
     ids = [one.dispatch_id for one in dispatches]
     delivery_id: int | None = None
@@ -260,17 +205,39 @@ def start_sending(
         ).fetchone()
         delivery_id = int(row[0]) if row else None
     connection.execute(
-        "UPDATE dispatches SET state = 'sending', attempts = attempts + 1, "
+        "UPDATE dispatch_states SET state = 'sending', attempts = attempts + 1, "
         "delivery_id = coalesce(%s, delivery_id) WHERE dispatch_id = ANY(%s) AND state = 'planned'",
         (delivery_id, ids),
     )
-    connection.execute("UPDATE write_keys SET bound = true WHERE dispatch_id = ANY(%s)", (ids,))
-    return delivery_id
+    bound = connection.execute(
+        "INSERT INTO write_keys AS k (write_key, dispatch_id, digest, bound) "
+        "SELECT t.write_key, t.dispatch_id, t.digest, true "
+        "FROM unnest(%s::text[], %s::bigint[], %s::text[]) AS t (write_key, dispatch_id, digest) "
+        "ON CONFLICT (write_key) DO UPDATE SET dispatch_id = excluded.dispatch_id, "
+        "digest = excluded.digest, bound = true WHERE NOT k.bound OR k.digest = excluded.digest",
+        (
+            [one.write_key for one in dispatches],
+            ids,
+            [one.digest for one in dispatches],
+        ),
+    ).rowcount
+    if bound != len(ids):
+        raise KeyBound("a write key is bound to other content that may have landed")
+    return [
+        replace(
+            one,
+            state="sending",
+            attempts=one.attempts + 1,
+            delivery_id=delivery_id or one.delivery_id,
+        )
+        for one in dispatches
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A new state for a dispatch, and when to look at it again."""
+    """A new state for a dispatch, and when to look at it again. `untried`: it did not leave after
+    all, so that what `start_sending` counted and bound is taken back."""
 
     dispatch_id: int
     state: str
@@ -278,23 +245,26 @@ class Change:
     handle: str = ""
     target_id: str = ""
     looks: int = 0
+    untried: bool = False
 
 
 def change(connection: Connection, changes: Sequence[Change]) -> None:
     """Move dispatches to new states, one statement for all.
 
     A dispatch that is over frees its document; a rejected one also frees its write key, since it
-    is proven that nothing landed.
+    is proven that nothing landed, and so does one that never left.
     """
     if not changes:
         return
     over = ("proved", "differs", "rejected", "superseded")
     connection.execute(
-        "UPDATE dispatches d SET state = t.state, due_at = t.due_at, handle = t.handle, "
+        "UPDATE dispatch_states d SET state = t.state, due_at = t.due_at, handle = t.handle, "
         "target_id = CASE WHEN t.target_id = '' THEN d.target_id ELSE t.target_id END, "
-        "looks = t.looks, settled_at = CASE WHEN t.state = ANY(%s) THEN %s::timestamptz END "
+        "looks = t.looks, attempts = d.attempts - t.untried::int, "
+        "settled_at = CASE WHEN t.state = ANY(%s) THEN %s::timestamptz END "
         "FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::text[], %s::text[], "
-        "%s::int[]) AS t (dispatch_id, state, due_at, handle, target_id, looks) "
+        "%s::int[], %s::boolean[]) "
+        "AS t (dispatch_id, state, due_at, handle, target_id, looks, untried) "
         "WHERE d.dispatch_id = t.dispatch_id",
         (
             list(over),
@@ -305,58 +275,36 @@ def change(connection: Connection, changes: Sequence[Change]) -> None:
             [c.handle for c in changes],
             [c.target_id for c in changes],
             [c.looks for c in changes],
+            [c.untried for c in changes],
         ),
     )
-    rejected = [c.dispatch_id for c in changes if c.state == "rejected"]
-    if rejected:
+    not_there = [c.dispatch_id for c in changes if c.state == "rejected" or c.untried]
+    if not_there:
         connection.execute(
-            "UPDATE write_keys SET bound = false WHERE dispatch_id = ANY(%s)", (rejected,)
+            "UPDATE write_keys k SET bound = false FROM intents i "
+            "JOIN dispatch_states s USING (dispatch_id) "
+            "WHERE i.dispatch_id = ANY(%s) AND k.write_key = i.write_key "
+            "AND k.dispatch_id = i.dispatch_id AND (s.state = 'rejected' OR s.attempts = 0)",
+            (not_there,),
         )
-    ended = [c.dispatch_id for c in changes if c.state in over]
-    if ended:
+    ended = [c.dispatch_id for c in changes if c.state in over and c.state != "proved"]
+    if ended:  # what is proved frees its document with the proof
         connection.execute(
-            "UPDATE documents SET open_dispatch = NULL WHERE open_dispatch = ANY(%s)", (ended,)
+            "UPDATE documents c SET open_dispatch = NULL, "
+            "landed_dispatch = CASE WHEN s.state = 'differs' AND i.revision > c.revision "
+            "THEN i.dispatch_id ELSE c.landed_dispatch END "
+            "FROM intents i JOIN dispatch_states s USING (dispatch_id) "
+            "WHERE i.dispatch_id = ANY(%s) AND c.document_id = i.document_id "
+            "AND c.open_dispatch = i.dispatch_id",
+            (ended,),
         )
-
-
-def previous_bodies(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int, str]:
-    """Bodies of earlier dispatches, by id."""
-    rows = connection.execute(
-        "SELECT dispatch_id, body FROM dispatches WHERE dispatch_id = ANY(%s)",
-        (list(dispatch_ids),),
-    ).fetchall()
-    return {int(row[0]): str(row[1]) for row in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Earlier:
-    """What an earlier dispatch carried: what a reversal takes back."""
-
-    body: str
-    digest: str
-    currency: str
-    amount: Decimal | None
-    period: str
-    accounting_date: dt.date | None
-
-
-def earlier(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int, Earlier]:
-    """What these dispatches carried, by id."""
-    rows = connection.execute(
-        "SELECT d.dispatch_id, d.body, d.digest, d.currency, d.amount, d.period, "
-        "r.accounting_date FROM dispatches d LEFT JOIN records r ON r.record_type = d.record_type "
-        "AND r.record_key = d.record_key AND r.version = d.record_version "
-        "WHERE d.dispatch_id = ANY(%s)",
-        (list(dispatch_ids),),
-    ).fetchall()
-    return {int(row[0]): Earlier(*row[1:]) for row in rows}
 
 
 def orphans(connection: Connection, partitions: Sequence[int]) -> list[Dispatch]:
     """Dispatches somebody began to send and never settled: their worker died."""
     rows = connection.execute(
-        f"SELECT {_DISPATCH} FROM dispatches d WHERE d.state = 'sending' "
-        "AND d.partition_no = ANY(%s) ORDER BY d.dispatch_id",
+        f"SELECT {_DISPATCH} FROM intents i JOIN dispatch_states s USING (dispatch_id) "
+        "WHERE s.state = 'sending' AND s.partition_no = ANY(%s) ORDER BY i.dispatch_id",
         (list(partitions),),
     ).fetchall()
     return [Dispatch(*row) for row in rows]

@@ -48,6 +48,7 @@ class Document:
     open_action: str
     open_attempts: int
     landed: Landed | None = None
+    born: bool = True  # False: not on the register yet; it is put there with its first plan
 
     @property
     def last_body(self) -> int | None:
@@ -57,7 +58,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """A document to register; it exists nowhere yet."""
+    """A document as it would be registered, should it not be on the register."""
 
     record_key: str
     reference: str
@@ -67,60 +68,140 @@ class NewDocument:
     part: str = ""
 
 
-def register(
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Documents by record key, and the record keys whose reference is another record's document."""
+
+    documents: Mapping[str, Document]
+    taken: frozenset[str]
+
+
+class RegisteredMeanwhile(Exception):
+    """Another worker has just registered the same document; decide again."""
+
+
+def find_or_draft(
     connection: Connection,
     system: str,
     stream: str,
     record_type: str,
-    documents: Sequence[NewDocument],
-) -> Mapping[str, Document]:
-    """Make sure these documents are on the register; returns them by record key, locked.
+    wanted: Sequence[NewDocument],
+) -> Found:
+    """Registered documents, locked; a draft with an id of its own for each that is not there yet.
 
-    A reference that another record's document already has violates a unique constraint and fails
-    the transaction: two records must never share one document.
+    Two records must never share one document: a record whose reference is another's is not given a
+    document but named in `taken`.
     """
-    if not documents:
-        return {}
-    connection.execute(
-        "INSERT INTO documents (system, stream, record_type, record_key, part, reference, state, "
-        "target_id, legal_entity, partition_no) "
-        "SELECT %s, %s, %s, t.key, t.part, t.reference, 'absent', t.target_id, t.entity, t.part_no "
-        "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int[]) "
-        "AS t (key, part, reference, target_id, entity, part_no) ORDER BY t.key "
-        "ON CONFLICT (system, stream, record_type, record_key, part) DO NOTHING",
+    found = dict(known(connection, system, stream, record_type, [d.record_key for d in wanted]))
+    missing = [one for one in wanted if one.record_key not in found]
+    if not missing:
+        return Found(found, frozenset())
+    rows = connection.execute(
+        "SELECT reference FROM documents WHERE reference = ANY(%s) AND system = %s AND stream = %s",
+        ([one.reference for one in missing], system, stream),
+    ).fetchall()
+    used = {str(row[0]) for row in rows}
+    drawn = connection.execute(
+        "SELECT array_agg(nextval(pg_get_serial_sequence('documents', 'document_id'))) "
+        "FROM generate_series(1, %s)",
+        (len(missing),),
+    ).fetchone()
+    ids: list[int] = drawn[0] if drawn else []
+    taken: set[str] = set()
+    for document_id, one in zip(ids, missing, strict=True):
+        if one.reference in used:
+            taken.add(one.record_key)
+            continue
+        used.add(one.reference)
+        found[one.record_key] = Document(
+            document_id=document_id,
+            system=system,
+            stream=stream,
+            record_type=record_type,
+            record_key=one.record_key,
+            part=one.part,
+            reference=one.reference,
+            generation=1,
+            revision=0,
+            state="absent",
+            target_id=one.target_id,
+            number="",
+            proven_digest="",
+            proven_dispatch=None,
+            open_dispatch=None,
+            refused_intent="",
+            refusal="",
+            open_state="",
+            open_digest="",
+            open_action="",
+            open_attempts=0,
+            born=False,
+        )
+    return Found(found, frozenset(taken))
+
+
+def register(
+    connection: Connection,
+    drafts: Sequence[tuple[Document, NewDocument]],
+    open_dispatches: Mapping[int, int],
+) -> None:
+    """Put drafts on the register, with their first dispatch where there is one (by document id).
+
+    Raises RegisteredMeanwhile when one of them is there by now.
+    """
+    if not drafts:
+        return
+    ordered = sorted(drafts, key=lambda draft: draft[1].record_key)
+    first = ordered[0][0]
+    registered = connection.execute(
+        "INSERT INTO documents (document_id, system, stream, record_type, record_key, part, "
+        "reference, state, target_id, open_dispatch, legal_entity, partition_no) "
+        "OVERRIDING SYSTEM VALUE SELECT t.id, %s, %s, %s, t.key, t.part, t.reference, 'absent', "
+        "t.target_id, t.dispatch, t.entity, t.part_no "
+        "FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], "
+        "%s::text[], %s::int[]) AS t (id, key, part, reference, target_id, dispatch, entity, "
+        "part_no) ON CONFLICT DO NOTHING",
         (
-            system,
-            stream,
-            record_type,
-            [d.record_key for d in documents],
-            [d.part for d in documents],
-            [d.reference for d in documents],
-            [d.target_id for d in documents],
-            [d.legal_entity for d in documents],
-            [d.partition_no for d in documents],
+            first.system,
+            first.stream,
+            first.record_type,
+            [document.document_id for document, _ in ordered],
+            [new.record_key for _, new in ordered],
+            [new.part for _, new in ordered],
+            [new.reference for _, new in ordered],
+            [new.target_id for _, new in ordered],
+            [open_dispatches.get(document.document_id) for document, _ in ordered],
+            [new.legal_entity for _, new in ordered],
+            [new.partition_no for _, new in ordered],
         ),
-    )
-    return known(connection, system, stream, record_type, [d.record_key for d in documents])
+    ).rowcount
+    if registered != len(ordered):
+        raise RegisteredMeanwhile("a document was registered by another worker in between")
 
 
 def known(
     connection: Connection, system: str, stream: str, record_type: str, record_keys: Sequence[str]
 ) -> Mapping[str, Document]:
-    """Registered documents by record key, locked until the transaction ends."""
+    """Registered documents by record key, locked until the transaction ends.
+
+    Locked first and read after it: what somebody else committed while we waited is seen then.
+    """
+    connection.execute(
+        "SELECT FROM documents WHERE record_key = ANY(%s) AND system = %s AND stream = %s "
+        "AND record_type = %s ORDER BY document_id FOR UPDATE",
+        (list(record_keys), system, stream, record_type),
+    )
     rows = connection.execute(
         "SELECT c.document_id, c.system, c.stream, c.record_type, c.record_key, c.part, "
         "c.reference, c.generation, c.revision, c.state, c.target_id, c.number, c.proven_digest, "
         "c.proven_dispatch, c.open_dispatch, c.refused_intent, c.refusal, coalesce(d.state, ''), "
-        "coalesce(d.digest, ''), "
-        "coalesce(d.action, ''), coalesce(d.attempts, 0), l.dispatch_id, l.action, l.digest, "
-        "l.revision, l.generation, l.reference, l.target_id "
+        "coalesce(d.digest, ''), coalesce(d.action, ''), coalesce(d.attempts, 0), "
+        "l.dispatch_id, l.action, l.digest, l.revision, l.generation, l.reference, l.target_id "
         "FROM documents c LEFT JOIN dispatches d ON d.dispatch_id = c.open_dispatch "
-        "LEFT JOIN LATERAL (SELECT * FROM dispatches x WHERE x.document_id = c.document_id "
-        "AND x.state = 'differs' AND x.revision > c.revision "
-        "ORDER BY x.revision DESC, x.dispatch_id DESC LIMIT 1) AS l ON true "
-        "WHERE c.system = %s AND c.stream = %s AND c.record_type = %s AND c.record_key = ANY(%s) "
-        "ORDER BY c.document_id FOR UPDATE OF c",
-        (system, stream, record_type, list(record_keys)),
+        "LEFT JOIN dispatches l ON l.dispatch_id = c.landed_dispatch "
+        "WHERE c.record_key = ANY(%s) AND c.system = %s AND c.stream = %s "
+        "AND c.record_type = %s ORDER BY c.document_id",
+        (list(record_keys), system, stream, record_type),
     ).fetchall()
     return {
         str(row[4]): Document(*[*row[:21], Landed(*row[21:]) if row[21] is not None else None])

@@ -1,8 +1,9 @@
 """Leases with an epoch: who may work on which partition or poll which stream.
 
 A lease is lost when it expires, and at once when its holder's database session is gone (a killed
-process). Every transaction of a holder first takes its leases FOR SHARE: if one was taken over, the
-transaction fails, so a frozen worker that wakes up cannot change anything.
+process). Every transaction of a holder first takes its leases FOR KEY SHARE: if one was taken over,
+the transaction fails, so a frozen worker that wakes up cannot change anything. A takeover changes
+the epoch, which is part of a key, and so waits for such a transaction; a heartbeat does not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from tieout import clock
 from tieout.store.database import Connection
 
 LEASE_SECONDS = 15.0
+FREE = "leases"  # what is said on the work channel when leases are free
 
 
 class LeaseLost(Exception):
@@ -32,12 +34,17 @@ def live(connection: Connection, holder: uuid.UUID) -> None:
 
 
 def take(
-    connection: Connection, names: Sequence[str], holder: uuid.UUID, landscape_hash: str = ""
+    connection: Connection,
+    names: Sequence[str],
+    holder: uuid.UUID,
+    landscape_hash: str = "",
+    most: int | None = None,
 ) -> dict[str, int]:
     """Take every named lease that is free, expired, orphaned or ours; renew ours.
 
     Returns lease name -> epoch for what the holder has now. `landscape_hash` tells others which
-    state of the landscape the holder works by.
+    state of the landscape the holder works by. `most`: have no more than so many of these names,
+    ours before free ones; those of ours that are too many are given back.
     """
     now = clock.now()
     connection.execute(
@@ -51,7 +58,8 @@ def take(
         "free AS (SELECT l.name FROM leases l WHERE l.name = ANY(%(names)s) AND ("
         "  l.holder IS NULL OR l.holder = %(holder)s OR l.expires_at <= %(now)s "
         "  OR l.life_key NOT IN (SELECT key FROM living)) "
-        "  ORDER BY l.name FOR UPDATE OF l SKIP LOCKED) "
+        "  ORDER BY (l.holder = %(holder)s) IS NOT TRUE, l.name LIMIT %(most)s "
+        "  FOR UPDATE OF l SKIP LOCKED) "
         "UPDATE leases l SET holder = %(holder)s, expires_at = %(expires)s, "
         "life_key = %(life_key)s, landscape_hash = %(hash)s, "
         "epoch = CASE WHEN l.holder = %(holder)s THEN l.epoch ELSE l.epoch + 1 END "
@@ -62,10 +70,27 @@ def take(
             "now": now,
             "life_key": life_key(holder),
             "hash": landscape_hash,
+            "most": most,
             "expires": now + dt.timedelta(seconds=LEASE_SECONDS),
         },
     ).fetchall()
-    return {str(name): int(epoch) for name, epoch in rows}
+    found = {str(name): int(epoch) for name, epoch in rows}
+    if most is not None:
+        connection.execute(
+            "UPDATE leases SET holder = NULL, expires_at = %s WHERE holder = %s "
+            "AND name = ANY(%s) AND name <> ALL(%s)",
+            (now, holder, list(names), list(found)),
+        )
+    return found
+
+
+def renew(connection: Connection, holder: uuid.UUID) -> int:
+    """Keep what the holder has for another while, also while one of its transactions runs; returns
+    how many leases that are. What somebody else has taken over is not touched."""
+    return connection.execute(
+        "UPDATE leases SET expires_at = %s WHERE holder = %s",
+        (clock.now() + dt.timedelta(seconds=LEASE_SECONDS), holder),
+    ).rowcount
 
 
 def behind(connection: Connection, landscape_hash: str) -> int:
@@ -86,12 +111,17 @@ def hold(connection: Connection, leases: dict[str, int], holder: uuid.UUID) -> N
     rows = connection.execute(
         "SELECT l.name FROM leases l JOIN unnest(%s::text[], %s::bigint[]) AS t (name, epoch) "
         "ON l.name = t.name AND l.epoch = t.epoch WHERE l.holder = %s ORDER BY l.name "
-        "FOR SHARE OF l",
+        "FOR KEY SHARE OF l",
         (list(leases), list(leases.values()), holder),
     ).fetchall()
     if len(rows) != len(leases):
         lost = sorted(set(leases) - {str(name) for (name,) in rows})
         raise LeaseLost(f"leases taken over by another worker: {', '.join(lost)}")
+
+
+def say_free(connection: Connection) -> None:
+    """Tell waiting workers that there is something to take."""
+    connection.execute("SELECT pg_notify('tieout_work', %s)", (FREE,))
 
 
 def give_back(connection: Connection, holder: uuid.UUID) -> None:

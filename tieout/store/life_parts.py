@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from tieout.store import cases
+from tieout.store import archive_reading, cases
+from tieout.store.archive_files import ArchiveBroken
 from tieout.store.cases import Case
 from tieout.store.database import Connection
 from tieout.store.life_search import Subject
@@ -68,7 +69,7 @@ def with_changes(found: Sequence[RecordVersion]) -> tuple[RecordVersion, ...]:
     done: list[RecordVersion] = []
     for index, one in enumerate(found):
         before = flat(json.loads(found[index - 1].body)) if index else {}
-        changes = _changes(before, flat(json.loads(one.body))) if index else ()
+        changes = changed_fields(before, flat(json.loads(one.body))) if index else ()
         if index and found[index - 1].in_scope != one.in_scope:
             words = ("in scope", "out of scope")
             moved = FieldChange(
@@ -79,7 +80,8 @@ def with_changes(found: Sequence[RecordVersion]) -> tuple[RecordVersion, ...]:
     return tuple(done)
 
 
-def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[FieldChange, ...]:
+def changed_fields(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[FieldChange, ...]:
+    """The fields that differ between two flat bodies, in reading order."""
     return tuple(
         FieldChange(name, before.get(name, ""), after.get(name, ""))
         for name in sorted(set(before) | set(after), key=_in_order)
@@ -149,10 +151,8 @@ def arrivals(
         "SELECT a.arrival_id, a.system, a.stream, a.source_key, a.source_version, a.received_at, "
         "a.received_by, a.state, a.settled_at, a.deleted, a.record_version, a.digest, "
         "coalesce(k.times, 1), coalesce(k.last_at, a.received_at) "
-        "FROM arrivals a LEFT JOIN arrival_keys k USING (system, stream, source_key, "
-        "source_version, digest) WHERE a.arrival_id IN ("
-        "  SELECT arrival_id FROM arrivals JOIN sources USING (system, stream, source_key) "
-        "  UNION SELECT arrival_id FROM arrivals WHERE record_key = %(key)s AND %(key)s <> '') "
+        "FROM sources JOIN arrivals a USING (system, stream, source_key) "
+        "LEFT JOIN arrival_keys k USING (system, stream, source_key, source_version, digest) "
         "ORDER BY a.arrival_id DESC LIMIT %(most)s",
         {
             "system": subject.system,
@@ -194,12 +194,14 @@ def dispatches(
         "SELECT dispatch_id, write_key, action, system, stream, reference, revision, state, "
         "record_version, flow, planned_at, due_at, settled_at, target_id, legal_entity, currency, "
         "amount, period, mapping, mapping_version, rate_ids, digest, body FROM dispatches "
-        "WHERE record_key = %s ORDER BY dispatch_id DESC LIMIT %s",
+        "WHERE document_id IN (SELECT document_id FROM documents WHERE record_key = %s) "
+        "ORDER BY dispatch_id DESC LIMIT %s",
         (subject.record_key, MOST_DISPATCHES + 1),
     ).fetchall()
     kept = _bounded(rows, MOST_DISPATCHES, "dispatches", left_out)
     ids = [int(row[0]) for row in kept]
-    tries, read = _attempts(connection, ids, left_out), _proofs(connection, ids)
+    tries = _attempts(connection, ids, left_out)
+    read = _proofs(connection, ids, left_out)
     return tuple(_dispatch(row, tries[row[0]], read[row[0]]) for row in kept)
 
 
@@ -210,29 +212,61 @@ def _dispatch(
     return DispatchSeen(*values)
 
 
+_ATTEMPT = (
+    "dispatch_id", "attempt_no", "kind", "outcome", "code", "words", "http_status", "started_at",
+    "ended_at",
+)  # fmt: skip
+_PROOF = (
+    "proof_id", "dispatch_id", "verdict", "read_at", "target_id", "number", "digest", "meant",
+    "found", "differences",
+)  # fmt: skip
+
+
+def _archived(
+    connection: Connection, table: str, dispatch_ids: Sequence[int], left_out: list[str]
+) -> list[dict[str, Any]]:
+    """Rows that are in the archive by now; a file that cannot be read is said, not fatal."""
+    try:
+        return archive_reading.rows(connection, table, dispatch_ids)
+    except ArchiveBroken as broken:
+        left_out.append(f"archived {table} are missing: {broken}")
+        return []
+
+
 def _attempts(
     connection: Connection, dispatch_ids: Sequence[int], left_out: list[str]
 ) -> dict[int, list[AttemptSeen]]:
     rows = connection.execute(
-        "SELECT dispatch_id, attempt_no, kind, outcome, code, words, http_status, started_at, "
-        "ended_at FROM attempts WHERE dispatch_id = ANY(%s) ORDER BY attempt_id DESC LIMIT %s",
+        f"SELECT attempt_id, {', '.join(_ATTEMPT)} FROM attempts WHERE dispatch_id = ANY(%s) "
+        "ORDER BY attempt_id DESC LIMIT %s",
         (list(dispatch_ids), MOST_ATTEMPTS + 1),
     ).fetchall()
+    old = [
+        (row["attempt_id"], *(row[name] for name in _ATTEMPT))
+        for row in _archived(connection, "attempts", dispatch_ids, left_out)
+    ]
+    newest = sorted([*rows, *old], key=lambda row: int(row[0]), reverse=True)
     found: dict[int, list[AttemptSeen]] = defaultdict(list)
-    for row in _bounded(rows, MOST_ATTEMPTS, "attempts", left_out):
-        found[row[0]].append(AttemptSeen(*row))
+    for row in _bounded(newest, MOST_ATTEMPTS, "attempts", left_out):
+        found[row[1]].append(AttemptSeen(*row[1:]))
     return found
 
 
-def _proofs(connection: Connection, dispatch_ids: Sequence[int]) -> dict[int, list[ProofSeen]]:
+def _proofs(
+    connection: Connection, dispatch_ids: Sequence[int], left_out: list[str]
+) -> dict[int, list[ProofSeen]]:
     """A dispatch is settled by its proof, so that their number is bounded by the dispatches."""
     rows = connection.execute(
-        "SELECT proof_id, dispatch_id, verdict, read_at, target_id, number, digest, meant, found, "
-        "differences FROM proofs WHERE dispatch_id = ANY(%s) ORDER BY proof_id LIMIT %s",
+        f"SELECT {', '.join(_PROOF)} FROM proofs WHERE dispatch_id = ANY(%s) "
+        "ORDER BY proof_id LIMIT %s",
         (list(dispatch_ids), MOST_ATTEMPTS),
     ).fetchall()
+    old = [
+        tuple(row[name] for name in _PROOF)
+        for row in _archived(connection, "proofs", dispatch_ids, left_out)
+    ]
     found: dict[int, list[ProofSeen]] = defaultdict(list)
-    for row in rows:
+    for row in sorted([*rows, *old], key=lambda row: int(row[0])):
         found[row[1]].append(ProofSeen(*[*row[:7], _facts(row[7], row[8], row[9])]))
     return found
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tieout.store import archive_reading
+from tieout.store.archive_files import ArchiveBroken
 from tieout.store.database import Connection
 
 MOST_MATCHES = 20
@@ -55,23 +58,14 @@ SELECT * FROM (
     SELECT 3, 'document number in ' || system, record_type, record_key, 0, '', '', ''
       FROM xrefs WHERE number <> '' AND number = ANY(%(ids)s)
     UNION ALL
-    SELECT 3, 'document number in ' || system, record_type, record_key, 0, '', '', ''
-      FROM documents WHERE number <> '' AND number = ANY(%(ids)s)
-    UNION ALL
-    SELECT 4, 'id in ' || system, record_type, record_key, 0, '', '', ''
-      FROM documents WHERE target_id = ANY(%(ids)s) AND target_id <> ''
-    UNION ALL
     SELECT 5, 'number', record_type, record_key, 0, '', '', ''
       FROM records WHERE number = ANY(%(ids)s)
     UNION ALL
     SELECT 6, 'reference in ' || system, record_type, record_key, 0, '', '', ''
-      FROM dispatches WHERE reference = ANY(%(ids)s)
+      FROM intents WHERE reference = ANY(%(ids)s)
     UNION ALL
     SELECT 6, 'write key', d.record_type, d.record_key, 0, '', '', ''
-      FROM write_keys k JOIN dispatches d USING (dispatch_id) WHERE k.write_key = ANY(%(ids)s)
-    UNION ALL
-    SELECT 7, 'id in ' || system, record_type, record_key, 0, '', '', ''
-      FROM records WHERE source_key = ANY(%(ids)s)
+      FROM write_keys k JOIN intents d USING (dispatch_id) WHERE k.write_key = ANY(%(ids)s)
     UNION ALL
     SELECT 8, 'case about ' || system || ' ' || stream, record_type, record_key,
            coalesce(arrival_id, 0), system, stream, source_key
@@ -99,11 +93,33 @@ def subjects(connection: Connection, any_id: str) -> list[Subject]:
         kind, rest = own[1].lower(), own[2].strip()
         if kind in _OWN and rest.isascii() and rest.isdigit() and int(rest) <= _GREATEST_BIGINT:
             rows = connection.execute(_OWN[kind], {"id": int(rest)}).fetchall()
+            if kind == "proof" and not rows:
+                rows = _of_archived_proof(connection, int(rest))
             return _each_once(connection, [(f"{kind} {rest}", *row) for row in rows])
         if kind == "record":
             text = rest
     rows = connection.execute(_ANYWHERE, {"ids": spellings(text)}).fetchall()
     return _each_once(connection, [row[1:] for row in rows])
+
+
+def _of_archived_proof(connection: Connection, proof_id: int) -> list[tuple[object, ...]]:
+    """A proof that left for the archive is found by its file."""
+    with contextlib.suppress(ArchiveBroken):  # the record is still found by any other id
+        dispatch_id = archive_reading.dispatch_of_proof(connection, proof_id)
+        if dispatch_id is not None:
+            return list(connection.execute(_OWN["dispatch"], {"id": dispatch_id}).fetchall())
+    return []
+
+
+def own_number(any_id: str) -> tuple[str, int] | None:
+    """Our own kind and number (arrival:7 is ("arrival", 7)); None when it is no such id."""
+    own = _OWN_NUMBER.fullmatch(any_id.strip())
+    if own is None or own[1].lower() not in _OWN:
+        return None
+    digits = own[2].strip()
+    if not digits.isascii() or not digits.isdigit() or int(digits) > _GREATEST_BIGINT:
+        return None
+    return own[1].lower(), int(digits)
 
 
 def spellings(text: str) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tieout import clock
+from tieout.store.arrivals import partition_of
 from tieout.store.database import Connection
 
 REVERSAL = ".reversal"  # marks links to what takes a document back (a credit memo)
@@ -48,6 +49,13 @@ class Record:
     accounting_date: dt.date | None
     period: str
     status: str
+    number: str = ""  # what people know it by: an order number, a product code
+
+
+def partition_of_record(record: Record) -> int:
+    """The partition of a record and of everything made from it: that of the row it came from, so
+    that one worker carries it all the way."""
+    return partition_of(f"{record.system}|{record.source_key}")
 
 
 def heads(connection: Connection, record_type: str, record_keys: Sequence[str]) -> dict[str, Head]:
@@ -65,91 +73,88 @@ def add(connection: Connection, records: Sequence[Record]) -> None:
     """Store new versions and move the heads. A version that exists already is an error: the
     primary key is the guard against two makers."""
     now = clock.now()
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO records VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
-            "%s, %s, %s, %s, %s, %s, %s)",
-            [
-                (
-                    r.record_type,
-                    r.record_key,
-                    r.version,
-                    r.body,
-                    r.digest,
-                    r.in_scope,
-                    r.system,
-                    r.stream,
-                    r.source_key,
-                    r.source_version,
-                    r.arrival_id,
-                    r.mapping,
-                    r.mapping_version,
-                    r.landscape_hash,
-                    r.legal_entity,
-                    r.currency,
-                    r.amount,
-                    r.accounting_date,
-                    r.period,
-                    r.status,
-                    now,
-                )
-                for r in records
-            ],
-        )
-    move_heads(
-        connection,
-        [
+    for same, group in _alike(records).items():
+        connection.execute(
+            "INSERT INTO records (record_type, record_key, version, body, digest, in_scope, "
+            "system, stream, source_key, source_version, arrival_id, mapping, mapping_version, "
+            "landscape_hash, legal_entity, currency, amount, accounting_date, period, status, "
+            "number, recorded_at) "
+            "SELECT %s, t.key, t.version, t.body, t.digest, t.in_scope, %s, %s, t.source_key, "
+            "t.source_version, t.arrival_id, %s, %s, %s, t.entity, t.currency, t.amount, t.day, "
+            "t.period, t.status, nullif(t.number, ''), %s "
+            "FROM unnest(%s::text[], %s::int[], %s::text[], %s::text[], %s::boolean[], %s::text[], "
+            "%s::text[], %s::bigint[], %s::text[], %s::text[], %s::numeric[], %s::date[], "
+            "%s::text[], %s::text[], %s::text[]) "
+            "AS t (key, version, body, digest, in_scope, source_key, source_version, arrival_id, "
+            "entity, currency, amount, day, period, status, number)",
             (
-                r.record_type,
-                r.record_key,
-                Head(r.version, r.digest, r.in_scope, r.source_version, r.arrival_id),
-            )
-            for r in records
-        ],
-    )
-    connection.execute(
-        "INSERT INTO xrefs AS x (system, stream, external_id, record_type, record_key, linked_at) "
-        "SELECT t.system, t.stream, t.external_id, t.record_type, t.record_key, %s "
-        "FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) "
-        "AS t (system, stream, external_id, record_type, record_key) "
-        "ON CONFLICT (system, stream, external_id) DO NOTHING",
-        (
-            now,
-            [r.system for r in records],
-            [r.stream for r in records],
-            [r.source_key for r in records],
-            [r.record_type for r in records],
-            [r.record_key for r in records],
-        ),
-    )
+                same[0],
+                *same[1:],
+                now,
+                [r.record_key for r in group],
+                [r.version for r in group],
+                [r.body for r in group],
+                [r.digest for r in group],
+                [r.in_scope for r in group],
+                [r.source_key for r in group],
+                [r.source_version for r in group],
+                [r.arrival_id for r in group],
+                [r.legal_entity for r in group],
+                [r.currency for r in group],
+                [r.amount for r in group],
+                [r.accounting_date for r in group],
+                [r.period for r in group],
+                [r.status for r in group],
+                [r.number for r in group],
+            ),
+        )
+    move_heads(connection, records)
 
 
-def move_heads(connection: Connection, moved: Sequence[tuple[str, str, Head]]) -> None:
+def _alike(records: Sequence[Record]) -> dict[tuple[object, ...], list[Record]]:
+    """Records by what a whole batch mostly shares: type, source stream, mapping, landscape."""
+    found: dict[tuple[object, ...], list[Record]] = {}
+    for r in records:
+        same = (r.record_type, r.system, r.stream, r.mapping, r.mapping_version, r.landscape_hash)
+        found.setdefault(same, []).append(r)
+    return found
+
+
+def move_heads(connection: Connection, moved: Sequence[Record]) -> None:
     """Point the heads at these versions (also when only the source version moved on)."""
-    connection.execute(
-        "INSERT INTO record_heads AS h (record_type, record_key, version, digest, in_scope, "
-        "source_version, arrival_id) "
-        "SELECT * FROM unnest(%s::text[], %s::text[], %s::int[], %s::text[], %s::boolean[], "
-        "%s::text[], %s::bigint[]) "
-        "ON CONFLICT (record_type, record_key) DO UPDATE SET version = excluded.version, "
-        "digest = excluded.digest, in_scope = excluded.in_scope, "
-        "source_version = excluded.source_version, arrival_id = excluded.arrival_id",
-        (
-            [kind for kind, _, _ in moved],
-            [key for _, key, _ in moved],
-            [head.version for *_, head in moved],
-            [head.digest for *_, head in moved],
-            [head.in_scope for *_, head in moved],
-            [head.source_version for *_, head in moved],
-            [head.arrival_id for *_, head in moved],
-        ),
-    )
+    for (record_type, system, stream, *_), group in _alike(moved).items():
+        connection.execute(
+            "INSERT INTO record_heads AS h (record_type, record_key, version, digest, in_scope, "
+            "source_version, arrival_id, system, stream, source_key, linked_at) "
+            "SELECT %s, t.key, t.version, t.digest, t.in_scope, t.source_version, t.arrival_id, "
+            "%s, %s, t.source_key, %s "
+            "FROM unnest(%s::text[], %s::int[], %s::text[], %s::boolean[], %s::text[], "
+            "%s::bigint[], %s::text[]) AS t (key, version, digest, in_scope, source_version, "
+            "arrival_id, source_key) ORDER BY t.key "
+            "ON CONFLICT (record_type, record_key) DO UPDATE SET version = excluded.version, "
+            "digest = excluded.digest, in_scope = excluded.in_scope, "
+            "source_version = excluded.source_version, arrival_id = excluded.arrival_id",
+            (
+                record_type,
+                system,
+                stream,
+                clock.now(),
+                [r.record_key for r in group],
+                [r.version for r in group],
+                [r.digest for r in group],
+                [r.in_scope for r in group],
+                [r.source_version for r in group],
+                [r.arrival_id for r in group],
+                [r.source_key for r in group],
+            ),
+        )
 
 
 _COLUMNS = (
     "r.record_type, r.record_key, r.version, r.body, r.digest, r.in_scope, r.system, r.stream, "
     "r.source_key, r.source_version, r.arrival_id, r.mapping, r.mapping_version, r.landscape_hash, "
-    "r.legal_entity, r.currency, r.amount, r.accounting_date, r.period, r.status"
+    "r.legal_entity, r.currency, r.amount, r.accounting_date, r.period, r.status, "
+    "coalesce(r.number, '')"
 )
 
 
@@ -180,7 +185,8 @@ def versions(
 def target_ids(
     connection: Connection, system: str, stream: str, record_type: str, record_keys: Sequence[str]
 ) -> Mapping[str, tuple[str, str]]:
-    """(external id, document number) of records in a system, by record key: proven links only.
+    """(external id, document number) of records in a system, by record key: the row a record came
+    from, and proven links.
 
     `stream` "" means any stream of the system. The newest link wins (a reposted document).
     """

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psycopg
 from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from tieout.engine.context import Context
-from tieout.web import intake
+from tieout.web import intake, metrics
 from tieout.web.access import LoopbackOnly
 from tieout.web.console import pages
 from tieout.web.console.pages import NotFound
@@ -24,10 +27,20 @@ log = logging.getLogger("tieout.web")
 
 def create_app(context: Context) -> FastAPI:
     """The console and the intake of one landscape. Everything it serves is on this machine."""
-    app = FastAPI(title="Tieout", docs_url=None, redoc_url=None, openapi_url=None)
+    door = intake.Door(context)
+
+    @contextlib.asynccontextmanager
+    async def open_door(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(door.commits.close)
+
+    app = FastAPI(
+        title="Tieout", docs_url=None, redoc_url=None, openapi_url=None, lifespan=open_door
+    )
     app.add_middleware(LoopbackOnly)
     templates = Templates(context)
-    app.include_router(intake.router(context))
+    app.routes.extend(intake.router(door).routes)
+    app.include_router(metrics.router(context))
     app.include_router(pages.router(context, templates))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _answer_errors(app, templates)

@@ -14,16 +14,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from tieout.engine.opening import UnknownEnvironment, open_context
 from tieout.rules.place import BadLandscape
 from tieout.store.database import DatabaseUnfit
 from tieout.web.app import create_app
+from tieout.web.patience import PatientProtocol
 
 DEFAULT_PORT = 8181
 MOST_CONNECTIONS = 8
-MOST_REQUESTS_AT_ONCE = 200
+MOST_HEAD_BYTES = 16 * 1024
 STOP_SECONDS = 10
+
+
+def configured(app: FastAPI, port: int) -> uvicorn.Config:
+    """How the web process serves: on loopback, with a bound on everything a caller may hold."""
+    return uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        http=PatientProtocol,
+        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        ws="none",
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -48,20 +67,7 @@ def main(arguments: Sequence[str]) -> int:
             actor="console",
             most_connections=MOST_CONNECTIONS,
         ) as context:
-            server = uvicorn.Server(
-                uvicorn.Config(
-                    create_app(context),
-                    host="127.0.0.1",
-                    port=asked.port,
-                    log_level="error",
-                    access_log=False,
-                    server_header=False,
-                    proxy_headers=False,
-                    limit_concurrency=MOST_REQUESTS_AT_ONCE,
-                    timeout_graceful_shutdown=STOP_SECONDS,
-                    ws="none",
-                )
-            )
+            server = uvicorn.Server(configured(create_app(context), asked.port))
             # uvicorn stops on these by itself, then raises them once more: by then all is done.
             for stop in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(stop, lambda *_: None)

@@ -54,7 +54,13 @@ def judged(at: Session, response: Response) -> Response | Outcome:
     if 200 <= response.status < 300:
         return response
     words = at.redact(message_of(response))
-    return ERRORS.classify(response.status, "", words, wait_seconds=response.retry_after_seconds())
+    return ERRORS.classify(
+        response.status,
+        "",
+        words,
+        wait_seconds=response.retry_after_seconds(),
+        held_back=response.held_back,
+    )
 
 
 def failed(error: NoAnswer | SignInFailed) -> Outcome:
@@ -63,7 +69,8 @@ def failed(error: NoAnswer | SignInFailed) -> Outcome:
         return Denied(Detail(error.words, error.next_action))
     if error.never_sent:
         return Outage(
-            Detail(error.words, "Nothing to do if it comes back; else check the address.")
+            Detail(error.words, "Nothing to do if it comes back; else check the address."),
+            error.held_back,
         )
     return Unknown(Detail(error.words, "Nothing to do; the bookings view decides."))
 

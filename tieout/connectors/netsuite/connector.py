@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from tieout.connectors.netsuite import wire
 from tieout.connectors.netsuite.errors import ERRORS
 from tieout.connectors.netsuite.finding import find_all, meant_facts
-from tieout.connectors.netsuite.reading import fetch_items, read_page
+from tieout.connectors.netsuite.reading import fetch_items, read_marks, read_page
 from tieout.connectors.netsuite.signin import TokenSignIn
 from tieout.connectors.netsuite.streams import DAY, SOURCES, STREAMS
 from tieout.connectors.netsuite.writing import write_all
 from tieout.finance.decimals import parse_amount
 from tieout.finance.outcome import Found, Outcome
-from tieout.ports.connector import Health, Item, Page, PeriodStatus, Total, TotalAsk, Write
+from tieout.ports.connector import Health, Item, Marks, Page, PeriodStatus, Total, TotalAsk, Write
 from tieout.ports.errors import VendorFault
 from tieout.ports.http import NoAnswer
 from tieout.ports.session import Session
@@ -64,6 +64,9 @@ class NetSuiteConnector:
 
     def fetch(self, at: Session, stream: str, keys: Sequence[str]) -> Sequence[Item]:
         return fetch_items(at, stream, keys)
+
+    def marks(self, at: Session, stream: str, since: dt.datetime, after: str) -> Marks:
+        return read_marks(at, stream, since, after)
 
     def write(self, at: Session, stream: str, writes: Sequence[Write]) -> Sequence[Outcome]:
         return write_all(at, stream, writes)

@@ -210,4 +210,5 @@ def outcome_of(response: Response) -> Outcome:
         fault.message,
         wait_seconds=response.retry_after_seconds(),
         field=fault.field,
+        held_back=response.held_back,
     )

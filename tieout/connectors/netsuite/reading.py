@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 
 from tieout.connectors.netsuite.streams import SOURCES, STAMP
 from tieout.connectors.netsuite.wire import ROWS_PER_PAGE, Row, chunks, odd_answer, query
-from tieout.ports.connector import Item, Page
+from tieout.ports.connector import Item, Mark, Marks, Page
 from tieout.ports.session import Session
 
 OVERLAP_SECONDS = 60
@@ -90,6 +90,20 @@ def fetch_items(at: Session, stream: str, keys: Sequence[str]) -> list[Item]:
         _item(found[key]) if key in found else Item(key, "", json.dumps({"id": key}), True)
         for key in keys
     ]
+
+
+def read_marks(at: Session, stream: str, since: dt.datetime, after: str) -> Marks:
+    """Ids and versions of rows that changed since, by id: a row that shows late has an old stamp,
+    but it has its place among the ids."""
+    size = min(int(at.settings.get("rows_per_page", ROWS_PER_PAGE)), ROWS_PER_PAGE)
+    moment = since.astimezone(dt.UTC).strftime(_STAMP_FORM)
+    condition = (
+        f"t.id > {int(after or 0)} AND t.lastmodifieddate >= TO_TIMESTAMP('{moment}', '{STAMP}')"
+    )
+    rows, more = query(at, SOURCES[stream].select(condition) + " ORDER BY t.id", size, ROW_NEEDS)
+    _continuable(rows, "lastmodifieddate")
+    found = tuple(Mark(row["id"], row["lastmodifieddate"]) for row in rows)
+    return Marks(found, rows[-1]["id"] if rows else after, more)
 
 
 def _item(row: Row) -> Item:

@@ -141,7 +141,8 @@ def _outcome(answer: Response | NoAnswer | SignInFailed) -> Outcome:
 def not_answered(error: NoAnswer) -> Outcome:
     """A call without an answer: it may have landed, unless no byte of it can have been sent."""
     if error.never_sent:
-        return Outage(Detail(error.words, "Nothing to do: it is tried again with growing pauses."))
+        words = "Nothing to do: it is tried again with growing pauses."
+        return Outage(Detail(error.words, words), error.held_back)
     return Unknown(Detail(error.words, _LOOK))
 
 

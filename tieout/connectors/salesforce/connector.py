@@ -15,7 +15,8 @@ from typing import TypeVar
 import msgspec
 
 from tieout.connectors.salesforce import wire
-from tieout.connectors.salesforce.errors import ERRORS, of_read
+from tieout.connectors.salesforce.cursor import Cursor, where
+from tieout.connectors.salesforce.errors import ERRORS, LIMITS, of_read
 from tieout.connectors.salesforce.signin import sign_in
 from tieout.connectors.salesforce.streams import MOST_ROWS_PER_CALL, STREAMS
 from tieout.finance.outcome import (
@@ -33,6 +34,8 @@ from tieout.ports.connector import (
     Health,
     InboundCall,
     Item,
+    Mark,
+    Marks,
     NotGenuine,
     Page,
     Received,
@@ -41,6 +44,7 @@ from tieout.ports.connector import (
 )
 from tieout.ports.errors import ErrorTable, VendorFault
 from tieout.ports.http import NoAnswer, Request, Response
+from tieout.ports.limits import LimitRule
 from tieout.ports.session import Session
 from tieout.ports.signin import SignIn, SignInFailed
 
@@ -51,16 +55,6 @@ T = TypeVar("T")
 HEADERS = {"Content-Type": "application/json", "Sforce-Call-Options": "client=tieout"}
 
 
-class Cursor(msgspec.Struct, omit_defaults=True):
-    """Where reading stands. `stamp` and `id` are the last row seen; `asked` is the vendor's clock
-    when the sweep began (until `sweeping` ends: the sweep under way)."""
-
-    stamp: str = ""
-    id: str = ""
-    asked: str = ""
-    sweeping: bool = False
-
-
 class Salesforce:
     """See `tieout.ports.connector` for what each method promises."""
 
@@ -68,6 +62,7 @@ class Salesforce:
     title = "Salesforce"
     streams: Mapping[str, Stream] = STREAMS
     errors: ErrorTable = ERRORS
+    limits: tuple[LimitRule, ...] = LIMITS
     settings: Mapping[str, str] = {
         "base_url": "The organisation's own address, https://<My Domain>.my.salesforce.com",
         "api_version": "The API version to speak, for example 67.0",
@@ -126,7 +121,7 @@ class Salesforce:
         most = max(1, min(ROWS_PER_PAGE, int(at.settings.get("page_rows", ROWS_PER_PAGE))))
         overlap = float(at.settings.get("overlap_seconds", OVERLAP_SECONDS))
         soql = (
-            f"{wire.select(kind)}{_where(stands, overlap)} ORDER BY SystemModstamp, Id LIMIT {most}"
+            f"{wire.select(kind)}{where(stands, overlap)} ORDER BY SystemModstamp, Id LIMIT {most}"
         )
         response = self._query(at, "queryAll", soql)
         answer = _decoded(response, wire.Answer)
@@ -160,6 +155,21 @@ class Salesforce:
             found.get(ids.get(key, ""), Item(ids.get(key, key), "", "{}", deleted=True))
             for key in keys
         ]
+
+    def marks(self, at: Session, stream: str, since: dt.datetime, after: str) -> Marks:
+        """Ids and versions of what changed since, deleted rows included, by id: a row that shows
+        late has an old stamp, but it has its place among the ids."""
+        most = max(1, min(ROWS_PER_PAGE, int(at.settings.get("page_rows", ROWS_PER_PAGE))))
+        beyond = f" AND Id > '{wire.full_id(after)}'" if after else ""
+        soql = (
+            f"SELECT Id, SystemModstamp, IsDeleted FROM {stream} WHERE SystemModstamp >= "
+            f"{wire.instant_literal(since)}{beyond} ORDER BY Id LIMIT {most}"
+        )
+        answer = _decoded(self._query(at, "queryAll", soql), wire.Answer)
+        items = [self._item(at, raw) for raw in answer.records]
+        more = bool(items) and (not answer.done or len(items) == most)
+        found = tuple(Mark(one.key, one.version) for one in items)
+        return Marks(found, items[-1].key if items else after, more)
 
     def _all_records(self, at: Session, response: Response) -> list[msgspec.Raw]:
         """The records of a query and of the pages behind it."""
@@ -236,7 +246,8 @@ class Salesforce:
             return [Denied(Detail(refused.words, refused.next_action))] * len(writes)
         except NoAnswer as silence:
             detail = Detail(silence.words, "Read-back tells whether it was applied.")
-            return [Outage(detail) if silence.never_sent else Unknown(detail)] * len(writes)
+            down = Outage(detail, silence.held_back)
+            return [down if silence.never_sent else Unknown(detail)] * len(writes)
         if response.status != 200:
             return [self._classified(at, response)] * len(writes)
         try:
@@ -321,6 +332,7 @@ class Salesforce:
             at.redact(message),
             wait_seconds=response.retry_after_seconds(),
             field=field,
+            held_back=response.held_back,
         )
 
 
@@ -343,21 +355,6 @@ def _row(raw: msgspec.Raw) -> dict[str, object]:
         return msgspec.json.decode(raw, type=dict[str, object])
     except wire.UNREADABLE as error:
         raise _drift(f"a record is not in the agreed form: {error}") from None
-
-
-def _where(stands: Cursor, overlap_seconds: float) -> str:
-    """The condition that continues from a cursor."""
-    if stands.sweeping:
-        stamp = wire.instant_literal(wire.instant_of(stands.stamp))
-        return (
-            f" WHERE (SystemModstamp > {stamp} OR "
-            f"(SystemModstamp = {stamp} AND Id > '{stands.id}'))"
-        )
-    since = stands.asked or stands.stamp
-    if not since:
-        return ""
-    start = wire.instant_of(since) - dt.timedelta(seconds=overlap_seconds)
-    return f" WHERE SystemModstamp >= {wire.instant_literal(start)}"
 
 
 def _refused_beforehand(stream: Stream, write: Write) -> Outcome | None:

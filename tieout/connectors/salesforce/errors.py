@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tieout.finance.outcome import Outage, Outcome, Unknown
 from tieout.ports.errors import ErrorRule, ErrorTable
+from tieout.ports.limits import LimitRule
 
 _FIX_RECORD = "Correct the record in its owning system, then replay it."
 _FIX_SETUP = "Compare the field with the Salesforce setup and the mapping; preview a change."
@@ -185,3 +186,15 @@ ERRORS = ErrorTable(
 def of_read(outcome: Outcome) -> Outcome:
     """A read changes nothing, so a read without a usable answer is an Outage, never Unknown."""
     return Outage(outcome.detail) if isinstance(outcome, Unknown) else outcome
+
+
+# On every REST answer: calls of the whole organisation in a rolling day (REST API developer guide,
+# "Limit Info Header").
+LIMITS = (
+    LimitRule(
+        "Sforce-Limit-Info",
+        r"(?:^|[;,]\s*)api-usage=(?P<used>[0-9]{1,12})/(?P<limit>[0-9]{1,12})",
+        "calls a day",
+        window_seconds=86_400,
+    ),
+)

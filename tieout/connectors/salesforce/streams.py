@@ -80,6 +80,7 @@ _OPPORTUNITY = Stream(
     reads=True,
     receives=True,
     webhook_secret="organization_id",  # an outbound message names the organisation it is from
+    webhook_types=("text/xml", "application/soap+xml", "application/xml"),
     writes=True,
     fields=(
         Field("Id", "text", "Record id", required=True),

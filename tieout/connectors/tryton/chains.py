@@ -16,7 +16,7 @@ Whatever a bundle said, each document is read back and proved on its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tieout.connectors.tryton import wire
 from tieout.connectors.tryton.errors import ERRORS
@@ -167,6 +167,8 @@ def _call(
             fault = None
         elif fault is None:
             fault = _learn([chain for _, chain in group], turn, result)
+        if turn and isinstance(fault, Busy | Outage):
+            fault = replace(fault, held_back=False)  # the steps before it did leave
         faults.update({place: fault for place, _ in group})
     return faults
 
@@ -244,8 +246,9 @@ def looked_in_vain(writes: Sequence[Write], error: VendorFault | NoAnswer) -> li
     detail = Detail(
         f"could not look before writing: {error}", "Nothing was sent; it is sent again."
     )
-    never_sent = isinstance(error, NoAnswer) and error.never_sent
-    return [Outage(detail) if never_sent else Busy(detail) for _ in writes]
+    if isinstance(error, NoAnswer) and error.never_sent:
+        return [Outage(detail, error.held_back) for _ in writes]
+    return [Busy(detail) for _ in writes]
 
 
 def rejected(words: str, next_action: str, code: str = "", at_field: str = "") -> Rejected:

@@ -163,7 +163,8 @@ def outcome_of(
     if isinstance(answer, NoAnswer):
         if answer.never_sent:
             return Outage(
-                Detail(answer.words, "Start the Tryton server or correct base_url.")
+                Detail(answer.words, "Start the Tryton server or correct base_url."),
+                answer.held_back,
             ), None
         return Unknown(Detail(answer.words, "Wait; what Tryton holds is looked up next.")), None
     try:
@@ -178,6 +179,7 @@ def outcome_of(
         refusal.code,
         refusal.message,
         wait_seconds=answer.retry_after_seconds(),
+        held_back=answer.held_back,
     )
     return outcome, None
 

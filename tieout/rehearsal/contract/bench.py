@@ -198,6 +198,7 @@ class Hooks:
     connector: Connector
     emulator: str = ""  # entry point name of the emulator
     emulator_settings: Mapping[str, str] = {}
+    over_http: bool = True  # False: `tenant` is overridden, and the cases are those of a line
     token_expires: bool = True  # False: every request is signed, a 401 is final
     exact_amounts: tuple[str, ...] = ("12345678901.23", "0.30", "1234567890123456.78")
     rows_to_page: int = 7  # with `session_settings` such that this makes three pages or more
@@ -271,6 +272,13 @@ class Hooks:
         """Seed rows; then (stream, ask, the totals that the system must give)."""
         raise _untold("totals_example(bench)", "rows and what they total")
 
+    @contextlib.contextmanager
+    def tenant(self) -> Iterator[Served]:
+        """A fresh tenant of the vendor, gone on leaving. A connector that speaks no HTTP gives its
+        own kind of it: anything with `url` and `emulator`, whose `faults` it obeys."""
+        with serve(self.emulator, self.emulator_settings) as served:
+            yield served
+
     # --- made from the above -----------------------------------------------------------------
 
     def session_for(
@@ -298,13 +306,16 @@ class Hooks:
     @contextlib.contextmanager
     def bench(self, *, prepared: bool = False) -> Iterator[Bench]:
         """A fresh tenant, signed in."""
-        with serve(self.emulator, self.emulator_settings) as served:
+        with self.tenant() as served:
             bench = Bench(self.connector, served, self.session_for(served))
-            health = self.connector.check(bench.session)
-            assert health.well, f"check of a healthy system says: {health.words}"
-            if prepared:
-                self.prepare(bench)
-            yield bench
+            try:
+                health = self.connector.check(bench.session)
+                assert health.well, f"check of a healthy system says: {health.words}"
+                if prepared:
+                    self.prepare(bench)
+                yield bench
+            finally:
+                bench.session.close()
 
 
 def _untold(hook: str, what: str) -> AssertionError:

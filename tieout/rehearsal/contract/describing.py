@@ -6,7 +6,6 @@ import copy
 import re
 from collections.abc import Mapping
 
-from tieout.emulators.host import serve
 from tieout.finance.outcome import AlreadyThere, Written
 from tieout.ports.connector import (
     Connector,
@@ -94,7 +93,7 @@ def check_is_well(hooks: Hooks) -> None:
 
 
 def check_with_wrong_secrets_says_what_to_do(hooks: Hooks) -> None:
-    with serve(hooks.emulator, hooks.emulator_settings) as served:
+    with hooks.tenant() as served:
         health = hooks.connector.check(hooks.session_for(served, hooks.wrong_secrets(served)))
         assert not health.well, "check is well with wrong secrets"
         assert health.words, "an ill check says what is wrong"
@@ -102,7 +101,7 @@ def check_with_wrong_secrets_says_what_to_do(hooks: Hooks) -> None:
 
 
 def check_of_a_system_that_is_down_says_what_to_do(hooks: Hooks) -> None:
-    with serve(hooks.emulator, hooks.emulator_settings) as served:
+    with hooks.tenant() as served:
         session = hooks.session_for(served)
     health = hooks.connector.check(session)
     assert not health.well, "check is well although nothing listens"

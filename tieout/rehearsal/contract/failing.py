@@ -159,6 +159,12 @@ def secrets_stay_secret(hooks: Hooks, stream: Stream) -> None:
             assert not isinstance(thing, Rejected) or thing.detail.words
 
 
+CASES_OVER_A_LINE = (
+    a_lost_reply_is_unknown_and_found,
+    a_lost_request_is_unknown_and_not_found,
+    a_system_that_is_down_is_an_outage,
+)
+CASES_WITH_SECRETS = (wrong_secrets_are_denied, secrets_stay_secret)
 CASES = (
     a_lost_reply_is_unknown_and_found,
     a_lost_request_is_unknown_and_not_found,

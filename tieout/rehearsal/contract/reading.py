@@ -6,7 +6,6 @@ from collections import Counter
 from decimal import Decimal
 from itertools import pairwise
 
-from tieout.emulators.host import serve
 from tieout.finance.outcome import Busy, Denied, Drift, Outage, Unknown
 from tieout.ports.connector import Field, Item, Reads, Stream
 from tieout.ports.http import Response
@@ -165,14 +164,14 @@ def a_lost_reply_is_no_answer(hooks: Hooks, stream: Stream) -> None:
 
 
 def a_system_that_is_down_is_an_outage(hooks: Hooks, stream: Stream) -> None:
-    with serve(hooks.emulator, hooks.emulator_settings) as served:
+    with hooks.tenant() as served:
         bench = Bench(hooks.connector, served, hooks.session_for(served))
     outcome = failure(lambda: bench.rows(stream))
     assert isinstance(outcome, Outage), f"{stream.name}: {outcome}"
 
 
 def wrong_secrets_are_denied(hooks: Hooks, stream: Stream) -> None:
-    with serve(hooks.emulator, hooks.emulator_settings) as served:
+    with hooks.tenant() as served:
         session = hooks.session_for(served, hooks.wrong_secrets(served))
         bench = Bench(hooks.connector, served, session)
         outcome = failure(lambda: bench.rows(stream))
@@ -205,6 +204,13 @@ def has_numbers(fields: tuple[Field, ...]) -> bool:
     )
 
 
+CASES_OVER_A_LINE = (
+    pages_lose_nothing,
+    cursor_resumes_anywhere,
+    later_rows_are_seen,
+    fetch_tells_what_is_gone,
+    a_system_that_is_down_is_an_outage,
+)
 CASES = (
     pages_lose_nothing,
     cursor_resumes_anywhere,

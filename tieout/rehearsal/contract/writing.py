@@ -194,6 +194,8 @@ CASES = (
     a_bad_write_harms_no_other,
     unknown_fields_are_tolerated,
 )
+CASES_OVER_A_LINE = (each_write_is_read_back_as_meant, a_bad_write_harms_no_other)
+CASES_OF_GRADE_A_OVER_A_LINE = (a_repeat_makes_no_second_document,)
 CASES_OF_GRADE_A = (
     a_repeat_makes_no_second_document,
     a_late_delivery_makes_no_second_document,

@@ -18,6 +18,7 @@ _STATES: dict[str, tuple[str, Tone]] = {
     "ready": ("moving", "busy"),
     "waiting": ("waiting", "busy"),
     "held": ("held", "warn"),
+    "paused": ("paused", "quiet"),
     "new": ("not yet resolved", "busy"),
     "recorded": ("recorded", "good"),
     "unchanged": ("nothing new in it", "quiet"),

@@ -1,0 +1,34 @@
+"""Where reading an object stands, and the condition that goes on from there."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+
+from tieout.connectors.salesforce import wire
+
+
+class Cursor(msgspec.Struct, omit_defaults=True):
+    """Where reading stands. `stamp` and `id` are the last row seen; `asked` is the vendor's clock
+    when the sweep began (until `sweeping` ends: the sweep under way)."""
+
+    stamp: str = ""
+    id: str = ""
+    asked: str = ""
+    sweeping: bool = False
+
+
+def where(stands: Cursor, overlap_seconds: float) -> str:
+    """The condition that continues from a cursor."""
+    if stands.sweeping:
+        stamp = wire.instant_literal(wire.instant_of(stands.stamp))
+        return (
+            f" WHERE (SystemModstamp > {stamp} OR "
+            f"(SystemModstamp = {stamp} AND Id > '{stands.id}'))"
+        )
+    since = stands.asked or stands.stamp
+    if not since:
+        return ""
+    start = wire.instant_of(since) - dt.timedelta(seconds=overlap_seconds)
+    return f" WHERE SystemModstamp >= {wire.instant_literal(start)}"

@@ -1,0 +1,164 @@
+"""What each worker process says of itself, and how systems answered it: rows, for any number of
+workers on any number of hosts. Written about once a second and not waited for: telemetry may lose
+its last second in a crash, work may not.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tieout import clock
+from tieout.store.database import Connection
+from tieout.store.leases import life_key
+
+KEPT_HOURS = 24  # rows of workers that ended
+EDGES_MILLISECONDS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000)
+ANY = 2_147_483_647
+MOST_WORKERS = 1_000
+
+_LIVING = (
+    "(SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What a worker says of itself."""
+
+    holder: uuid.UUID
+    host: str
+    pid: int
+    landscape_hash: str
+    started_at: dt.datetime
+    ticks: int
+    stage: str
+    leases: int
+    tick_seconds: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWorker:
+    """A worker as others see it. `lives`: its database session is there."""
+
+    holder: uuid.UUID
+    host: str
+    pid: int
+    started_at: dt.datetime
+    moved_at: dt.datetime
+    stopped_at: dt.datetime | None
+    ticks: int
+    stage: str
+    leases: int
+    tick_seconds: float
+    memory_bytes: int
+    lives: bool
+    held: int  # leases that name it as their holder now
+
+
+def say(connection: Connection, pulse: Pulse) -> None:
+    """Write the worker's row anew; rows of workers that ended a day ago are forgotten."""
+    now = clock.now()
+    connection.execute("SET LOCAL synchronous_commit = off")
+    connection.execute(
+        "INSERT INTO workers AS w (holder, host, pid, life_key, landscape_hash, started_at, "
+        "moved_at, ticks, stage, leases, tick_seconds, memory_bytes) "
+        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+        "ON CONFLICT (holder) DO UPDATE SET landscape_hash = excluded.landscape_hash, "
+        "moved_at = excluded.moved_at, ticks = excluded.ticks, stage = excluded.stage, "
+        "leases = excluded.leases, tick_seconds = excluded.tick_seconds, "
+        "memory_bytes = excluded.memory_bytes, stopped_at = NULL",
+        (
+            pulse.holder,
+            pulse.host,
+            pulse.pid,
+            life_key(pulse.holder),
+            pulse.landscape_hash,
+            pulse.started_at,
+            now,
+            pulse.ticks,
+            pulse.stage,
+            pulse.leases,
+            pulse.tick_seconds,
+            pulse.memory_bytes,
+        ),
+    )
+
+
+def stop(connection: Connection, holder: uuid.UUID) -> None:
+    """The worker ended in good order; old rows are forgotten on the way."""
+    now = clock.now()
+    connection.execute("UPDATE workers SET stopped_at = %s WHERE holder = %s", (now, holder))
+    connection.execute(
+        f"DELETE FROM workers WHERE moved_at < %s AND life_key NOT IN {_LIVING}",
+        (now - dt.timedelta(hours=KEPT_HOURS),),
+    )
+
+
+def turning(connection: Connection, within_seconds: float) -> int:
+    """How many workers live and have moved within so many seconds."""
+    row = connection.execute(
+        "SELECT count(*) FROM workers WHERE stopped_at IS NULL AND moved_at > %s "
+        f"AND life_key IN {_LIVING}",
+        (clock.now() - dt.timedelta(seconds=within_seconds),),
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def seen(connection: Connection) -> list[SeenWorker]:
+    """Every worker that has not ended in good order, and those that did within the last day."""
+    rows = connection.execute(
+        "SELECT w.holder, w.host, w.pid, w.started_at, w.moved_at, w.stopped_at, w.ticks, "
+        f"w.stage, w.leases, w.tick_seconds, w.memory_bytes, w.life_key IN {_LIVING}, "
+        "(SELECT count(*) FROM leases l WHERE l.holder = w.holder) "
+        "FROM workers w ORDER BY w.started_at DESC, w.holder LIMIT %s",
+        (MOST_WORKERS,),
+    ).fetchall()
+    return [SeenWorker(*row) for row in rows]
+
+
+def bucket(milliseconds: int) -> int:
+    """The upper edge of the histogram bucket that a time falls in."""
+    return next((edge for edge in EDGES_MILLISECONDS if milliseconds <= edge), ANY)
+
+
+def add_calls(
+    connection: Connection, calls: Mapping[tuple[str, str, int], tuple[int, int]]
+) -> None:
+    """Add calls to the histograms: (system, answer, bucket) -> (calls, milliseconds)."""
+    if not calls:
+        return
+    keys = sorted(calls)
+    connection.execute(
+        "INSERT INTO call_times AS c (system, answer, most_milliseconds, calls, milliseconds, "
+        "last_at) SELECT t.*, %s FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[], "
+        "%s::bigint[]) AS t ON CONFLICT (system, answer, most_milliseconds) DO UPDATE SET "
+        "calls = c.calls + excluded.calls, milliseconds = c.milliseconds + excluded.milliseconds, "
+        "last_at = greatest(c.last_at, excluded.last_at)",
+        (
+            clock.now(),
+            *([key[at] for key in keys] for at in range(3)),
+            [calls[key][0] for key in keys],
+            [calls[key][1] for key in keys],
+        ),
+    )
+
+
+def add_outcomes(connection: Connection, outcomes: Mapping[tuple[str, str, str, str], int]) -> None:
+    """Add attempts to the counts: (system, flow, kind, outcome) -> how many."""
+    if not outcomes:
+        return
+    keys = sorted(outcomes)
+    connection.execute(
+        "INSERT INTO outcome_counts AS c (system, flow, kind, outcome, count) "
+        "SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) "
+        "ON CONFLICT (system, flow, kind, outcome) DO UPDATE SET count = c.count + excluded.count",
+        (
+            *([key[at] for key in keys] for at in range(4)),
+            [outcomes[key] for key in keys],
+        ),
+    )
