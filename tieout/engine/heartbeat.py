@@ -3,11 +3,13 @@
 A tick that reads a big page or calls a slow system may take longer than a lease lasts. So leases
 are renewed beside it, for as long as it gets on: begins a transaction or ends a call. A worker that
 does neither for a while is hung; its leases run out and a successor takes over. A process that is
-frozen as a whole does not beat either.
+frozen as a whole does not beat either. The worker's row says the same, so that the watchdog tells
+who hangs from who waits for a slow answer.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from types import TracebackType
 
 import psycopg
@@ -15,7 +17,7 @@ from psycopg_pool import PoolTimeout
 
 from tieout import clock
 from tieout.engine.context import Context
-from tieout.store import leases
+from tieout.store import leases, workers
 from tieout.store.leases import LEASE_SECONDS
 
 BEAT_SECONDS = LEASE_SECONDS / 5
@@ -53,10 +55,14 @@ class Heartbeat:
     def beat(self) -> bool:
         """Renew once; False when the work beside it hangs, or the database does not answer, which
         the work will meet by itself."""
-        if clock.monotonic() - self._context.moved_at() > self._hang_seconds:
-            return False
+        still = clock.monotonic() - self._context.moved_at()
+        hangs = still > self._hang_seconds
+        moved_at = clock.now() - dt.timedelta(seconds=still if hangs else 0.0)
         try:
             with self._context.database.transaction() as connection:
+                workers.moved(connection, self._context.holder, moved_at)
+                if hangs:
+                    return False
                 leases.renew(connection, self._context.holder)
         except (psycopg.Error, PoolTimeout):
             self.missed += 1

@@ -89,6 +89,15 @@ def say(connection: Connection, pulse: Pulse) -> None:
     )
 
 
+def moved(connection: Connection, holder: uuid.UUID, at: dt.datetime) -> None:
+    """When the worker's work last got on, as its heartbeat knows; a process that is no worker has
+    no row to say it in."""
+    connection.execute("SET LOCAL synchronous_commit = off")
+    connection.execute(
+        "UPDATE workers SET moved_at = %s WHERE holder = %s AND stopped_at IS NULL", (at, holder)
+    )
+
+
 def stop(connection: Connection, holder: uuid.UUID) -> None:
     """The worker ended in good order; old rows are forgotten on the way."""
     now = clock.now()

@@ -132,7 +132,7 @@ METRICS = (
         "tieout_worker_still_seconds",
         "gauge",
         ("host", "pid"),
-        "How long its own thread has not moved",
+        "How long its work has not got on; a call gets on until its time limit",
     ),
     Declared("tieout_worker_tick_seconds", "gauge", ("host", "pid"), "Length of its last tick"),
     Declared("tieout_worker_memory_bytes", "gauge", ("host", "pid"), "Memory it holds"),

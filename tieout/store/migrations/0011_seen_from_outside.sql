@@ -1,7 +1,7 @@
 -- Seen from outside: what each worker is doing, how systems answer, what was told to whom.
 
--- One row per worker process, written by itself about once a second. `moved_at` is when its own
--- thread last went from one stage to the next: a worker that hangs still lives, but does not move.
+-- One row per worker process, written by itself about once a second. `moved_at` is when its work
+-- last got on, a call counting until its time limit: a worker that hangs lives, but does not move.
 CREATE TABLE workers (
     holder           uuid PRIMARY KEY,
     host             text NOT NULL,
