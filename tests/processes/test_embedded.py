@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from tests.processes.commands import await_that, free_ports
+from tests.promises.figures import Keeper
 from tieout.store import database, embedded
 from tieout.store.database import DatabaseUnfit
 from tieout.store.embedded import Embedded, EmbeddedPostgresError
@@ -146,7 +147,9 @@ def test_over_tcp_it_wants_the_password(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("setting", ["fsync", "full_page_writes", "synchronous_commit"])
-def test_unsafe_settings_are_refused_before_anything_is_written(folder: Path, setting: str) -> None:
+def test_unsafe_settings_are_refused_before_anything_is_written(
+    folder: Path, setting: str, promise: Keeper
+) -> None:
     server = embedded.start(folder)
     conf = server.data / "postgresql.auto.conf"
     before = conf.read_text()
@@ -156,7 +159,9 @@ def test_unsafe_settings_are_refused_before_anything_is_written(folder: Path, se
         server = embedded.start(folder)
         with pytest.raises(DatabaseUnfit, match=f"{setting} = off"):
             database.prepare(server.url("postgres"), "test")
-        assert one(server.url("postgres"), "SELECT to_regclass('arrivals')") is None
+        untouched = one(server.url("postgres"), "SELECT to_regclass('arrivals')") is None
+        told = "refused" if untouched else "refused, but written to"
+        promise("P1", f"start-up with {setting} = off", told, "refused", kept=untouched)
     finally:
         embedded.stop(folder)
         conf.write_text(before)
