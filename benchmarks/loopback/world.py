@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,13 @@ class World:
     @property
     def target(self) -> str:
         return f"http://127.0.0.1:{self.target_port}"
+
+    def write_landscape(self) -> None:
+        """A copy of the landscape whose twins listen where this world's do."""
+        shutil.copytree(LANDSCAPE, self.folder)
+        path = self.folder / "environments" / "bench.yaml"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(":18999", f":{self.target_port}"), encoding="utf-8")
 
     def start_target(self) -> None:
         self._start("target", ["benchmarks.loopback.target", str(self.target_port)])
@@ -141,17 +148,22 @@ class World:
 
 
 @contextlib.contextmanager
-def world(workers: int = 1, made_by: type[World] = World) -> Iterator[World]:
-    """A fresh world with this many workers; everything is gone afterwards."""
+def world(
+    workers: int = 1, made_by: Callable[[Path, str, int, int], World] = World, url: str = ""
+) -> Iterator[World]:
+    """A fresh world with this many workers; everything is gone afterwards. `url`: a fresh database
+    of another server than the embedded one."""
     home = Path(tempfile.mkdtemp(prefix="tieout-bench-"))
     home.chmod(0o755)
     try:
-        server = embedded.start(home / "pg")
-        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE loopback")
-        database.prepare(server.url("loopback"), "loopback")
-        made = made_by(home, server.url("loopback"), free_port(), free_port())
-        _landscape(made)
+        if not url:
+            server = embedded.start(home / "pg")
+            with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+                connection.execute("CREATE DATABASE loopback")
+            url = server.url("loopback")
+        database.prepare(url, "loopback")
+        made = made_by(home, url, free_port(), free_port())
+        made.write_landscape()
         offer(home / "offered")
         try:
             made.start_target()
@@ -165,14 +177,6 @@ def world(workers: int = 1, made_by: type[World] = World) -> Iterator[World]:
     finally:
         embedded.stop(home / "pg")
         shutil.rmtree(home, ignore_errors=True)
-
-
-def _landscape(made: World) -> None:
-    """A copy of the landscape whose twins listen where this world's do."""
-    shutil.copytree(LANDSCAPE, made.folder)
-    path = made.folder / "environments" / "bench.yaml"
-    text = path.read_text(encoding="utf-8")
-    path.write_text(text.replace(":18999", f":{made.target_port}"), encoding="utf-8")
 
 
 def offer(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Starts the product's programs quickly: imports once, forks often.
 
-`python -m tests.processes.forker`: hundreds of kills would spend their time on imports. Each line
-of stdin is a program to start, as JSON {"module": …, "arguments": […], "log": …}; the answer is
-the pid of the fork that runs it.
+`python -m tests.processes.forker LEASE_SECONDS`: hundreds of kills would spend their time on
+imports, and waiting for the leases of who is frozen. Each line of stdin is a program to start, as
+JSON {"module": …, "arguments": […], "log": …}; the answer is the pid of the fork that runs it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ import signal
 import sys
 
 # Not the programs themselves: they are run as `__main__`.
-MODULES = ("tieout.web.app", "tieout.web.patience", "tieout.cli.app", "tieout.engine.opening")
+MODULES = (
+    "tieout.web.app",
+    "tieout.web.patience",
+    "tieout.cli.app",
+    "tieout.cli.workers",
+    "tieout.engine.opening",
+    "tieout.engine.watchdog",
+    "sqlglot.dialects.duckdb",
+    "benchmarks.loopback.connector",
+)
 
 
 def become(module: str, arguments: list[str], log: str) -> None:
@@ -38,6 +47,8 @@ def become(module: str, arguments: list[str], log: str) -> None:
 
 
 def main() -> None:
+    leases = importlib.import_module("tieout.store.leases")  # first: others copy what it says
+    leases.LEASE_SECONDS = float(sys.argv[1])
     for module in MODULES:
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # what ends is gone at once

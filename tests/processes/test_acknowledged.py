@@ -2,134 +2,50 @@
 
 Senders post signed invoices all the time, while intake, worker and postmaster are killed at random
 moments and started again. Whatever was answered with 2xx must be an arrival, and end in a terminal
-state; what was not answered may be there or not.
+state; what was not answered may be there or not. There are two of each, and the one that has run
+longest is killed, so that every victim had time to get to work.
 """
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import psycopg
 import pytest
 
-from benchmarks.loopback.connector import SIGNATURE, sign
-from benchmarks.loopback.load import customer, invoice
-from benchmarks.loopback.world import PROJECT, SECRET, World, world
+from benchmarks.loopback.load import invoice
 from tests.processes.commands import await_that
+from tests.processes.quick_world import (
+    ANSWER_SECONDS,
+    Event,
+    QuickWorld,
+    Sender,
+    await_acknowledged,
+    quick_world,
+)
 from tests.promises.figures import Keeper
 from tieout import clock
 
 SENDERS = 3
-PAUSE_SECONDS = 0.01
-ANSWER_SECONDS = 5.0
+MOST_SENT = 1_000_000
 SHORTEST_LIFE, LONGEST_LIFE = 0.05, 0.8  # seconds between two kills
-AGAIN_SECONDS = 60.0
-REST_SECONDS = 120.0
+REST_SECONDS = 180.0
 DRAWN_WITH = 500_100
-
-
-@dataclass
-class QuickWorld(World):
-    """A world whose web and workers are forks of one warm process."""
-
-    pids: dict[str, int] = field(default_factory=dict)
-    forker: subprocess.Popen[str] | None = None
-
-    def fork(self, name: str, module: str, arguments: Sequence[str]) -> None:
-        if self.forker is None:
-            self.forker = subprocess.Popen(
-                [sys.executable, "-m", "tests.processes.forker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env=self.environment(),
-                cwd=PROJECT,
-            )
-        assert self.forker.stdin is not None
-        assert self.forker.stdout is not None
-        asked = {"module": module, "arguments": [*arguments], "log": str(self.home / f"{name}.log")}
-        self.forker.stdin.write(json.dumps(asked) + "\n")
-        self.forker.stdin.flush()
-        self.pids[name] = int(self.forker.stdout.readline())
-
-    def _start(self, name: str, module: Sequence[str]) -> None:
-        if name == "target":
-            super()._start(name, module)
-        else:
-            self.fork(name, module[0], module[1:])
-
-    def running(self, name: str) -> bool:
-        try:
-            os.kill(self.pids[name], 0)
-        except (KeyError, ProcessLookupError):
-            return False
-        return True
-
-    def kill(self, name: str) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pids[name], signal.SIGKILL)
-        await_that(f"{name} is gone", lambda: not self.running(name), 10)
-
-    def stop(self) -> None:
-        for name in self.pids:
-            self.kill(name)
-        if self.forker is not None:
-            self.forker.terminate()
-            self.forker.wait()
-        super().stop()
+EVERYBODY = ("web", "web-2", "worker", "worker-2")
 
 
 @pytest.fixture(scope="module")
 def quick() -> Iterator[QuickWorld]:
-    with world(made_by=QuickWorld) as made:
-        assert isinstance(made, QuickWorld)
+    with quick_world(workers=2, webs=2) as made:
         yield made
 
 
-class Sender(threading.Thread):
-    """Posts invoices until told to stop; remembers which were acknowledged."""
-
-    def __init__(self, port: int, name: str, stopping: threading.Event) -> None:
-        super().__init__(daemon=True)
-        self.port, self.prefix, self.stopping = port, name, stopping
-        self.acknowledged: list[str] = []
-        self.sent = 0
-        self.answers: Counter[str] = Counter()
-
-    def run(self) -> None:
-        line: http.client.HTTPConnection | None = None
-        while not self.stopping.is_set():
-            reference = f"{self.prefix}-{self.sent}"
-            body = invoice(reference, self.sent)
-            self.sent += 1
-            try:
-                line = line or http.client.HTTPConnection(
-                    "127.0.0.1", self.port, timeout=ANSWER_SECONDS
-                )
-                headers = {"Content-Type": "application/json", SIGNATURE: sign(SECRET, body)}
-                line.request("POST", "/intake/till/invoice", body, headers)
-                answer = line.getresponse()
-                answer.read()
-                self.answers[str(answer.status)] += 1
-                if 200 <= answer.status < 300:
-                    self.acknowledged.append(reference)
-            except (OSError, http.client.HTTPException) as error:
-                self.answers[type(error).__name__] += 1
-                if line is not None:
-                    line.close()
-                line = None
-            self.stopping.wait(PAUSE_SECONDS)
+def invoices(prefix: str) -> Iterator[tuple[Event, bytes]]:
+    for number in range(MOST_SENT):
+        reference = f"{prefix}-{number}"
+        yield (reference, 1), invoice(reference, number)
 
 
 def kill_and_start(made: QuickWorld, victim: str) -> None:
@@ -138,59 +54,45 @@ def kill_and_start(made: QuickWorld, victim: str) -> None:
         made.kill_database()
         made.start_database()
     else:
-        made.kill(victim)
-    if not made.running("web"):
-        made.start_web()
-    if not made.running("worker"):
-        made.start_worker()
+        made.kill(made.oldest(victim))
+    start_who_died(made)
 
 
-def greet(made: QuickWorld) -> None:
-    for number in range(20):
-        body = customer(number)
-        line = http.client.HTTPConnection("127.0.0.1", made.web_port, timeout=ANSWER_SECONDS)
-        headers = {"Content-Type": "application/json", SIGNATURE: sign(SECRET, body)}
-        line.request("POST", "/intake/till/customer", body, headers)
-        assert line.getresponse().status == 200
-        line.close()
+def start_who_died(made: QuickWorld) -> None:
+    for name in EVERYBODY:
+        if not made.running(name):
+            made.start(name)
 
 
 def disturbed(made: QuickWorld, victims: Sequence[str], prefix: str) -> list[Sender]:
     """Send while these are killed one after the other; returns the senders when all is quiet."""
     dice = random.Random(DRAWN_WITH)
     stopping = threading.Event()
-    senders = [Sender(made.web_port, f"{prefix}{n}", stopping) for n in range(SENDERS)]
+    ports = sorted(made.web_ports.values())
+    senders = [Sender(ports, invoices(f"{prefix}{n}"), stopping) for n in range(SENDERS)]
     for sender in senders:
         sender.start()
-    for victim in victims:
-        await_acknowledged(made, senders)  # a kill tells nothing while nothing is
-        clock.sleep(dice.uniform(SHORTEST_LIFE, LONGEST_LIFE))
-        kill_and_start(made, victim)
-    clock.sleep(LONGEST_LIFE)
-    stopping.set()
+    try:
+        for victim in victims:
+            await_acknowledged(made, senders)
+            clock.sleep(dice.uniform(SHORTEST_LIFE, LONGEST_LIFE))
+            kill_and_start(made, victim)
+        clock.sleep(LONGEST_LIFE)
+    finally:
+        stopping.set()
     for sender in senders:
         sender.join(ANSWER_SECONDS * 2)
     return senders
 
 
-def await_acknowledged(made: QuickWorld, senders: Sequence[Sender]) -> None:
-    told = sum(len(sender.acknowledged) for sender in senders)
-    deadline = clock.monotonic() + AGAIN_SECONDS
-    while sum(len(sender.acknowledged) for sender in senders) == told:
-        answers = [dict(sender.answers) for sender in senders]
-        assert clock.monotonic() < deadline, f"nothing is acknowledged: {answers}; {made.logs()}"
-        clock.sleep(0.02)
-
-
 def nothing_lost(
     made: QuickWorld, senders: Sequence[Sender], victims: Sequence[str], promise: Keeper
 ) -> None:
-    acknowledged = {one for sender in senders for one in sender.acknowledged}
+    acknowledged = {key for sender in senders for key, _ in sender.acknowledged}
     assert len(acknowledged) > 50, made.logs()
 
     def at_rest() -> bool:
-        if not made.running("worker"):
-            made.start_worker()
+        start_who_died(made)
         try:
             waiting = made.ask("SELECT count(*) FROM arrivals WHERE state = 'new'")[0][0]
             moving = made.ask("SELECT count(*) FROM runs WHERE state IN ('ready', 'waiting')")[0][0]
@@ -216,7 +118,7 @@ def nothing_lost(
 def test_five_kills_and_two_of_the_postmaster_lose_nothing(
     quick: QuickWorld, promise: Keeper
 ) -> None:
-    greet(quick)
+    quick.greet()
     victims = ["web", "worker", "postmaster", "web", "postmaster", "worker", "web"]
     nothing_lost(quick, disturbed(quick, victims, "few"), victims, promise)
 
@@ -226,7 +128,7 @@ def test_five_kills_and_two_of_the_postmaster_lose_nothing(
 def test_p1_five_hundred_kills_and_a_hundred_of_the_postmaster(
     quick: QuickWorld, promise: Keeper
 ) -> None:
-    greet(quick)
+    quick.greet()
     dice = random.Random(DRAWN_WITH)
     victims = ["web"] * 250 + ["worker"] * 250 + ["postmaster"] * 100
     dice.shuffle(victims)
