@@ -4,43 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from tests.processes.commands import free_ports, rows
 from tests.processes.end_state import posted_twice
 from tests.processes.shop import Shop, shop_in_a_new_folder
-from tieout import clock
 from tieout.cli.shared import STATE_FOLDER
 from tieout.cli.telling import UNAVAILABLE
 from tieout.store import embedded
-
-SYSTEM_SERVER = "postgresql://postgres@127.0.0.1:5432/{}?connect_timeout=2"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server over TCP: the machine's own if one lets us in, else an embedded one with password.
-    Gives the URL of a fresh database, which is dropped at the end."""
-    folder = tmp_path_factory.mktemp("server")
-    name = f"tieout_{clock.new_id().hex}"
-    try:
-        administrator, wanted = SYSTEM_SERVER.format("postgres"), SYSTEM_SERVER.format(name)
-        psycopg.connect(administrator).close()
-    except psycopg.OperationalError:
-        own = embedded.start(folder, tcp_port=free_ports())
-        administrator, wanted = own.url("postgres"), own.url(name)
-    try:
-        with psycopg.connect(administrator, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield wanted
-    finally:
-        with psycopg.connect(administrator, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-            )
-        embedded.erase(folder)
 
 
 @pytest.fixture(scope="module")
