@@ -1,9 +1,10 @@
-"""Leases with an epoch: who may work on which partition or poll which stream.
+"""Leases with a fence: who may work on which partition or poll which stream.
 
 A lease is lost when it expires, and at once when its holder's database session is gone (a killed
-process). Every transaction of a holder first takes its leases FOR KEY SHARE: if one was taken over,
-the transaction fails, so a frozen worker that wakes up cannot change anything. A takeover changes
-the epoch, which is part of a key, and so waits for such a transaction; a heartbeat does not.
+process). Every transaction of a holder first takes its own row FOR KEY SHARE, with its fence, a
+number that the database changes whenever a lease leaves the holder: then the transaction fails, so
+a frozen worker that wakes up cannot change anything. A takeover waits for such a transaction, or
+leaves the lease alone; a heartbeat does neither.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ from tieout.store.database import Connection
 
 LEASE_SECONDS = 15.0
 FREE = "leases"  # what is said on the work channel when leases are free
+
+
+# The life keys of holders that live; a query.
+LIVING = (
+    "(SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted)"
+)
 
 
 class LeaseLost(Exception):
@@ -42,28 +50,37 @@ def take(
 ) -> dict[str, int]:
     """Take every named lease that is free, expired, orphaned or ours; renew ours.
 
-    Returns lease name -> epoch for what the holder has now. `landscape_hash` tells others which
-    state of the landscape the holder works by. `most`: have no more than so many of these names,
-    ours before free ones; those of ours that are too many are given back.
+    Returns lease name -> the holder's fence, for what it has now. `landscape_hash` tells others
+    which state of the landscape the holder works by. `most`: have no more than so many of these
+    names, ours before free ones; those of ours that are too many are given back.
     """
     now = clock.now()
+    connection.execute(
+        "INSERT INTO lease_holders (holder, life_key) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (holder, life_key(holder)),
+    )
     connection.execute(
         "INSERT INTO leases (name, expires_at) SELECT n, %s FROM unnest(%s::text[]) AS n "
         "ORDER BY 1 ON CONFLICT (name) DO NOTHING",
         (now, sorted(names)),
     )
     rows = connection.execute(
-        "WITH living AS (SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks "
-        "  WHERE locktype = 'advisory' AND objsubid = 1 AND granted), "
-        "free AS (SELECT l.name FROM leases l WHERE l.name = ANY(%(names)s) AND ("
+        f"WITH living AS {LIVING}, "
+        "free AS (SELECT l.name, l.holder FROM leases l WHERE l.name = ANY(%(names)s) AND ("
         "  l.holder IS NULL OR l.holder = %(holder)s OR l.expires_at <= %(now)s "
         "  OR l.life_key NOT IN (SELECT key FROM living)) "
         "  ORDER BY (l.holder = %(holder)s) IS NOT TRUE, l.name LIMIT %(most)s "
-        "  FOR UPDATE OF l SKIP LOCKED) "
+        "  FOR UPDATE OF l SKIP LOCKED), "
+        # Who is in the middle of a transaction is not waited for: its leases are left alone.
+        "left_alone AS (SELECT f.holder FROM free f WHERE f.holder <> %(holder)s "
+        "  AND f.holder IN (SELECT holder FROM lease_holders) AND f.holder NOT IN ("
+        "    SELECT holder FROM (SELECT h.holder FROM lease_holders h "
+        "    WHERE h.holder IN (SELECT holder FROM free) FOR UPDATE SKIP LOCKED) AS at_rest)) "
         "UPDATE leases l SET holder = %(holder)s, expires_at = %(expires)s, "
         "life_key = %(life_key)s, landscape_hash = %(hash)s, "
         "epoch = CASE WHEN l.holder = %(holder)s THEN l.epoch ELSE l.epoch + 1 END "
-        "FROM free WHERE l.name = free.name RETURNING l.name, l.epoch",
+        "FROM free WHERE l.name = free.name AND (free.holder IS NULL "
+        "  OR free.holder NOT IN (SELECT holder FROM left_alone)) RETURNING l.name",
         {
             "names": list(names),
             "holder": holder,
@@ -74,14 +91,17 @@ def take(
             "expires": now + dt.timedelta(seconds=LEASE_SECONDS),
         },
     ).fetchall()
-    found = {str(name): int(epoch) for name, epoch in rows}
+    found = [str(name) for (name,) in rows]
     if most is not None:
         connection.execute(
             "UPDATE leases SET holder = NULL, expires_at = %s WHERE holder = %s "
             "AND name = ANY(%s) AND name <> ALL(%s)",
-            (now, holder, list(names), list(found)),
+            (now, holder, list(names), found),
         )
-    return found
+    row = connection.execute(
+        "SELECT fence FROM lease_holders WHERE holder = %s", (holder,)
+    ).fetchone()
+    return dict.fromkeys(found, int(row[0]) if row else 0)
 
 
 def renew(connection: Connection, holder: uuid.UUID) -> int:
@@ -97,26 +117,27 @@ def behind(connection: Connection, landscape_hash: str) -> int:
     """How many leases are held by living workers that work by another state of the landscape."""
     row = connection.execute(
         "SELECT count(*) FROM leases WHERE holder IS NOT NULL AND expires_at > %s "
-        "AND landscape_hash <> %s AND life_key IN (SELECT (classid::bigint << 32) | objid::bigint "
-        "FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted)",
+        f"AND landscape_hash <> %s AND life_key IN {LIVING}",
         (clock.now(), landscape_hash),
     ).fetchone()
     return int(row[0]) if row else 0
 
 
 def hold(connection: Connection, leases: dict[str, int], holder: uuid.UUID) -> None:
-    """Make sure, for the rest of this transaction, that these leases are still ours."""
+    """Make sure, for the rest of this transaction, that these leases are still ours: that none has
+    left us since the last of them was taken."""
     if not leases:
         return
-    rows = connection.execute(
-        "SELECT l.name FROM leases l JOIN unnest(%s::text[], %s::bigint[]) AS t (name, epoch) "
-        "ON l.name = t.name AND l.epoch = t.epoch WHERE l.holder = %s ORDER BY l.name "
-        "FOR KEY SHARE OF l",
-        (list(leases), list(leases.values()), holder),
-    ).fetchall()
-    if len(rows) != len(leases):
+    ours = connection.execute(
+        "SELECT FROM lease_holders WHERE holder = %s AND fence = %s FOR KEY SHARE",
+        (holder, max(leases.values())),
+    ).fetchone()
+    if ours is None:
+        rows = connection.execute(
+            "SELECT name FROM leases WHERE holder = %s AND name = ANY(%s)", (holder, list(leases))
+        ).fetchall()
         lost = sorted(set(leases) - {str(name) for (name,) in rows})
-        raise LeaseLost(f"leases taken over by another worker: {', '.join(lost)}")
+        raise LeaseLost(f"leases taken over by another worker: {', '.join(lost) or 'some'}")
 
 
 def say_free(connection: Connection) -> None:
@@ -125,7 +146,12 @@ def say_free(connection: Connection) -> None:
 
 
 def give_back(connection: Connection, holder: uuid.UUID) -> None:
-    """Let go of everything, so that a successor need not wait."""
+    """Let go of everything, so that a successor need not wait. Who died long ago, and holds nothing
+    any more, is forgotten on the way."""
     connection.execute(
         "UPDATE leases SET holder = NULL, expires_at = %s WHERE holder = %s", (clock.now(), holder)
+    )
+    connection.execute(
+        "DELETE FROM lease_holders h WHERE NOT EXISTS (SELECT FROM leases l "
+        f"WHERE l.holder = h.holder) AND h.life_key NOT IN {LIVING}"
     )

@@ -11,12 +11,7 @@ from tieout import clock
 from tieout.rules.door import Door
 from tieout.rules.limits import Bucket, Claim, Concurrency
 from tieout.store.database import Connection
-from tieout.store.leases import life_key
-
-_LIVING = (
-    "(SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks "
-    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted)"
-)
+from tieout.store.leases import LIVING, life_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +175,7 @@ def claims(connection: Connection, systems: Sequence[str]) -> dict[str, dict[str
     now = clock.now()
     rows = connection.execute(
         "SELECT system, holder, slots, wants, waits_since FROM call_slots "
-        f"WHERE system = ANY(%s) AND until > %s AND life_key IN {_LIVING}",
+        f"WHERE system = ANY(%s) AND until > %s AND life_key IN {LIVING}",
         (list(systems), now),
     ).fetchall()
     found: dict[str, dict[str, Claim]] = {system: {} for system in systems}

@@ -12,17 +12,12 @@ from dataclasses import dataclass
 
 from tieout import clock
 from tieout.store.database import Connection
-from tieout.store.leases import life_key
+from tieout.store.leases import LIVING, life_key
 
 KEPT_HOURS = 24  # rows of workers that ended
 EDGES_MILLISECONDS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000)
 ANY = 2_147_483_647
 MOST_WORKERS = 1_000
-
-_LIVING = (
-    "(SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks "
-    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +98,7 @@ def stop(connection: Connection, holder: uuid.UUID) -> None:
     now = clock.now()
     connection.execute("UPDATE workers SET stopped_at = %s WHERE holder = %s", (now, holder))
     connection.execute(
-        f"DELETE FROM workers WHERE moved_at < %s AND life_key NOT IN {_LIVING}",
+        f"DELETE FROM workers WHERE moved_at < %s AND life_key NOT IN {LIVING}",
         (now - dt.timedelta(hours=KEPT_HOURS),),
     )
 
@@ -112,7 +107,7 @@ def turning(connection: Connection, within_seconds: float) -> int:
     """How many workers live and have moved within so many seconds."""
     row = connection.execute(
         "SELECT count(*) FROM workers WHERE stopped_at IS NULL AND moved_at > %s "
-        f"AND life_key IN {_LIVING}",
+        f"AND life_key IN {LIVING}",
         (clock.now() - dt.timedelta(seconds=within_seconds),),
     ).fetchone()
     return int(row[0]) if row else 0
@@ -122,7 +117,7 @@ def seen(connection: Connection) -> list[SeenWorker]:
     """Every worker that has not ended in good order, and those that did within the last day."""
     rows = connection.execute(
         "SELECT w.holder, w.host, w.pid, w.started_at, w.moved_at, w.stopped_at, w.ticks, "
-        f"w.stage, w.leases, w.tick_seconds, w.memory_bytes, w.life_key IN {_LIVING}, "
+        f"w.stage, w.leases, w.tick_seconds, w.memory_bytes, w.life_key IN {LIVING}, "
         "(SELECT count(*) FROM leases l WHERE l.holder = w.holder) "
         "FROM workers w ORDER BY w.started_at DESC, w.holder LIMIT %s",
         (MOST_WORKERS,),
