@@ -19,9 +19,9 @@ from tieout.finance.digest import (
     keyed_digest,
     leaf_hash,
     merkle_root,
-    node_hash,
     record_key,
 )
+from tieout.store.audit_verifier import node_hash
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 VALUES = st.recursive(

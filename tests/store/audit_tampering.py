@@ -33,14 +33,17 @@ EDITS = (
     ("audit_batches", "at", "at - interval '1 second'"),
     ("audit_batches", "actor", "actor || 'x'"),
     ("audit_batches", "root", "sha256(root)"),
-    ("audit_leaves", "leaf_hash", "sha256(leaf_hash)"),
-    ("audit_leaves", "subject", "subject || '0'"),
+    ("audit_batches", "leaf_hashes", "set_byte(leaf_hashes, 0, 255 - get_byte(leaf_hashes, 0))"),
+    ("audit_batches", "leaf_hashes", "substr(leaf_hashes, 2)"),
+    ("audit_batches", "subjects[1]", "subjects[1] || '0'"),
+    ("audit_batches", "subjects[1]", "NULL"),
+    ("audit_batches", "leaves", "leaves + 1"),
     ("audit_log_leaves", "leaf_hash", "sha256(leaf_hash)"),
     ("audit_log_nodes", "hash", "sha256(hash)"),
     ("audit_checkpoints", "note", "replace(note, 'at 2', 'at 1')"),
 )
 EVIDENCE = ("records", "proofs", "intents", "tie_outs", "actions", "breaks")
-LOG = ("audit_batches", "audit_leaves", "audit_log_leaves", "audit_log_nodes")
+LOG = ("audit_batches", "audit_log_leaves", "audit_log_nodes")
 
 
 def some_row(connection: Superuser, table: str, chance: random.Random) -> tuple[int, int]:
@@ -55,13 +58,16 @@ def edit(connection: Superuser, chance: random.Random) -> None:
     table, column, new = chance.choice(EDITS)
     place, _ = some_row(connection, table, chance)
     query = sql.SQL("UPDATE {} SET {} = {} WHERE ctid = %s::tid").format(
-        sql.Identifier(table), sql.Identifier(column), sql.SQL(new)
+        sql.Identifier(table), sql.SQL(column), sql.SQL(new)
     )
     assert connection.execute(query, (place,)).rowcount == 1
 
 
 def delete(connection: Superuser, chance: random.Random) -> None:
-    table = chance.choice(EVIDENCE + LOG)
+    table = chance.choice((*EVIDENCE, *LOG, "a leaf"))
+    if table == "a leaf":
+        cut_leaf(connection, chance)
+        return
     place, _ = some_row(connection, table, chance)
     query = sql.SQL("DELETE FROM {} WHERE ctid = %s::tid").format(sql.Identifier(table))
     assert connection.execute(query, (place,)).rowcount == 1
@@ -88,28 +94,36 @@ def insert_row(connection: Superuser, chance: random.Random) -> None:
     assert connection.execute(statement).rowcount == 1
 
 
-def insert_leaf(connection: Superuser, chance: random.Random) -> None:
+def cut_leaf(connection: Superuser, chance: random.Random) -> None:
+    """A leaf is taken out of its batch: its subject, its hash, or both."""
     place, _ = some_row(connection, "audit_batches", chance)
-    connection.execute(
-        "INSERT INTO audit_leaves SELECT batch_id, leaves + 1, 'record/x/y/1', sha256('x') "
-        "FROM audit_batches WHERE ctid = %s::tid",
-        (place,),
+    subject, hashed = chance.choice(((1, 0), (0, 32), (1, 32)))
+    cut = (
+        "UPDATE audit_batches SET subjects = trim_array(subjects, %s), "
+        "leaf_hashes = substr(leaf_hashes, 1, length(leaf_hashes) - %s) WHERE ctid = %s::tid"
     )
+    assert connection.execute(cut, (subject, hashed, place)).rowcount == 1
+
+
+def insert_leaf(connection: Superuser, chance: random.Random) -> None:
+    """A leaf more in a batch: with its hash, or a name alone, or a hash alone."""
+    place, _ = some_row(connection, "audit_batches", chance)
+    name, hashed = chance.choice((("{record/x/y/1}", b"x" * 32), ("{x}", b""), ("{}", b"x" * 32)))
+    added = (
+        "UPDATE audit_batches SET subjects = subjects || %s::text[], "
+        "leaf_hashes = leaf_hashes || %s WHERE ctid = %s::tid"
+    )
+    assert connection.execute(added, (name, hashed, place)).rowcount == 1
 
 
 def insert_batch(connection: Superuser, chance: random.Random) -> None:
     """A whole batch, well made, dated back a day and not in the log."""
     leaf = leaf_hash(b"record/x/y/1\nforged")
-    row = connection.execute(
-        "INSERT INTO audit_batches (at, actor, action, leaves, root, written_by) "
-        "SELECT min(at) - interval '1 day', 'worker', 'resolve', 1, %s, '1' FROM audit_batches "
-        "RETURNING batch_id",
-        (root_of([leaf]),),
-    ).fetchone()
-    assert row is not None
     connection.execute(
-        "INSERT INTO audit_leaves VALUES (%s, 0, 'note/x', %s)",
-        (row[0], leaf),
+        "INSERT INTO audit_batches (at, actor, action, leaves, root, written_by, subjects, "
+        "leaf_hashes) SELECT min(at) - interval '1 day', 'worker', 'resolve', 1, %s, '1', "
+        "'{note/x}', %s FROM audit_batches",
+        (root_of([leaf]), leaf),
     )
 
 
@@ -126,15 +140,12 @@ def swap(connection: Superuser, chance: random.Random) -> None:
         )
         return
     rows = connection.execute("SELECT batch_id FROM audit_batches WHERE leaves > 1").fetchall()
-    batch = chance.choice(rows)[0]
-    connection.execute(
-        "UPDATE audit_leaves SET leaf_no = -1 - leaf_no WHERE batch_id = %s AND leaf_no < 2",
-        (batch,),
+    swapped = (
+        "UPDATE audit_batches SET subjects = subjects[2:2] || subjects[1:1] || subjects[3:], "
+        "leaf_hashes = substr(leaf_hashes, 33, 32) || substr(leaf_hashes, 1, 32) || "
+        "substr(leaf_hashes, 65) WHERE batch_id = %s"
     )
-    connection.execute(
-        "UPDATE audit_leaves SET leaf_no = 2 + leaf_no WHERE batch_id = %s AND leaf_no < 0",
-        (batch,),
-    )
+    assert connection.execute(swapped, chance.choice(rows)).rowcount == 1
 
 
 def truncate(connection: Superuser, chance: random.Random) -> None:
@@ -168,11 +179,6 @@ def shorten(connection: Superuser, size: int) -> None:
         )
         connection.execute(query, (ids.get(kind, []),))
     connection.execute(
-        "DELETE FROM audit_leaves WHERE batch_id NOT IN "
-        "(SELECT batch_id FROM audit_log_leaves WHERE log_index < %s)",
-        (size,),
-    )
-    connection.execute(
         "DELETE FROM audit_batches WHERE batch_id NOT IN "
         "(SELECT batch_id FROM audit_log_leaves WHERE log_index < %s)",
         (size,),
@@ -192,12 +198,16 @@ def rewrite(connection: Superuser, chance: random.Random) -> None:
     assert row is not None
     subject, text = evidence.of_stored(connection, str(row[0]))
     changed = connection.execute(
-        "UPDATE audit_leaves SET leaf_hash = %s WHERE subject = %s RETURNING batch_id",
-        (leaf_hash(f"{subject}\n{text}".encode()), subject),
+        "SELECT batch_id, leaf_no FROM audit_leaves WHERE subject = %s", (subject,)
     ).fetchone()
     assert changed is not None
+    connection.execute(
+        "UPDATE audit_batches SET leaf_hashes = overlay(leaf_hashes PLACING %s FROM %s) "
+        "WHERE batch_id = %s",
+        (leaf_hash(f"{subject}\n{text}".encode()), 32 * changed[1] + 1, changed[0]),
+    )
     leaves = connection.execute(
-        "SELECT leaf_hash FROM audit_leaves WHERE batch_id = %s ORDER BY leaf_no", changed
+        "SELECT leaf_hash FROM audit_leaves WHERE batch_id = %s ORDER BY leaf_no", changed[:1]
     ).fetchall()
     batch = connection.execute(
         "UPDATE audit_batches SET root = %s WHERE batch_id = %s "

@@ -11,7 +11,6 @@ from tieout.store.database import Database, DatabaseUnfit
 
 EVIDENCE = (
     "audit_batches",
-    "audit_leaves",
     "actions",
     "proofs",
     "attempts",

@@ -25,6 +25,7 @@ REFUSE: Final = "REFUSE"  # losing a digit is an error
 
 _ROUNDINGS: Final = (HALF_AWAY, HALF_EVEN, DOWN, REFUSE)
 _EXACT: Final = (decimal.Inexact, decimal.InvalidOperation, decimal.Overflow, decimal.Underflow)
+_NOT_PLAIN: Final = re.compile("[^-.0-9]").search
 _GROUPED = r"\d{1,3}(?:%s\d{3})+"
 
 
@@ -108,11 +109,12 @@ def canonical_decimal(value: Decimal, least_places: int = 0) -> str:
     (`Money.text`), quantities and rates with 0. Raises BadAmount for what is no finite number of
     at most 38 digits.
     """
-    checked = check_decimal(value)
-    text = format(abs(checked), "f")
-    whole, _, fraction = text.partition(".")
+    text = str(value)
+    if type(value) is not Decimal or len(text) > MOST_DIGITS or _NOT_PLAIN(text):
+        text = format(check_decimal(value), "f")  # every amount that is usual is plain already
+    whole, _, fraction = text.removeprefix("-").partition(".")
     fraction = fraction.rstrip("0").ljust(least_places, "0")
-    sign = "-" if checked < 0 else ""
+    sign = "-" if value < 0 else ""
     return f"{sign}{whole.lstrip('0') or '0'}{'.' + fraction if fraction else ''}"
 
 

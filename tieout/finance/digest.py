@@ -24,7 +24,7 @@ RECORD_KEY_CHARACTERS: Final = 32
 MOST_DEPTH: Final = 64  # levels of lists and objects in one document
 MOST_WHOLE: Final = 2**53 - 1  # RFC 8785: a JSON number is read as an IEEE 754 double
 _LEAF: Final = b"\x00"
-_NODE: Final = b"\x01"
+_NODE: Final = b"\x01"  # before the hashes of an inner node's two sides
 
 
 _Json = bool | int | str | None | list["_Json"] | dict[str, "_Json"]
@@ -139,11 +139,6 @@ def leaf_hash(content: bytes) -> bytes:
     return hashlib.sha256(_LEAF + content).digest()
 
 
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """The 32-byte hash of an inner Merkle node (RFC 6962, 2.1: prefix 0x01)."""
-    return hashlib.sha256(_NODE + left + right).digest()
-
-
 def merkle_root(leaf_hashes: Sequence[bytes]) -> bytes:
     """The 32-byte root over leaf hashes in their order (RFC 6962, 2.1); of none, SHA-256 of "".
 
@@ -152,8 +147,10 @@ def merkle_root(leaf_hashes: Sequence[bytes]) -> bytes:
     """
     if not leaf_hashes:
         return hashlib.sha256(b"").digest()
+    sha256 = hashlib.sha256
     level = list(leaf_hashes)
     while len(level) > 1:
-        paired = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
-        level = paired + ([level[-1]] if len(level) % 2 else [])
+        pairs = zip(level[::2], level[1::2], strict=False)
+        above = [sha256(_NODE + left + right).digest() for left, right in pairs]
+        level = above + level[-1:] if len(level) % 2 else above
     return level[0]

@@ -14,7 +14,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tieout.store import audit_checkpoints, audit_log, audit_tree
+from tieout.store import audit_checkpoints, audit_log, audit_search, audit_tree
+from tieout.store.audit_search import FoundLeaf
 from tieout.store.audit_verifier import Checkpoint, Key, leaf_hash
 from tieout.store.audit_verify import chunks, log_entries
 from tieout.store.database import Connection
@@ -77,18 +78,14 @@ def prove(connection: Connection, any_id: str, checkpoint: Checkpoint) -> list[d
 
     Raises NothingToProve.
     """
-    rows = connection.execute(
-        "SELECT f.batch_id, f.leaf_no, f.subject, l.log_index FROM audit_leaves f "
-        "JOIN audit_log_leaves l USING (batch_id) WHERE l.log_index < %s AND f.subject = ANY(%s) "
-        "ORDER BY l.log_index, f.leaf_no LIMIT %s",
-        (checkpoint.size, _subjects(connection, any_id), MOST_PROOFS),
-    ).fetchall()
-    if not rows:
+    subjects = _subjects(connection, any_id)
+    leaves = audit_search.leaves_about(connection, subjects, checkpoint.size, MOST_PROOFS)
+    if not leaves:
         raise NothingToProve(
             f"no sealed leaf is about '{any_id}'; `tieout show` lists the ids of a record, "
             "`tieout audit seal` seals what is new"
         )
-    return [_proof(connection, row, checkpoint) for row in rows]
+    return [_proof(connection, leaf, checkpoint) for leaf in leaves]
 
 
 def _subjects(connection: Connection, any_id: str) -> list[str]:
@@ -107,20 +104,18 @@ def _subjects(connection: Connection, any_id: str) -> list[str]:
     return [any_id, f"proof/{any_id}", *(str(subject) for (subject,) in rows)]
 
 
-def _proof(connection: Connection, row: Sequence[Any], checkpoint: Checkpoint) -> dict[str, Any]:
-    batch_id, leaf_no, subject, index = int(row[0]), int(row[1]), str(row[2]), int(row[3])
+def _proof(connection: Connection, found: FoundLeaf, checkpoint: Checkpoint) -> dict[str, Any]:
     batch = connection.execute(
-        "SELECT batch_id, at, actor, action, leaves, root FROM audit_batches WHERE batch_id = %s",
-        (batch_id,),
+        "SELECT batch_id, at, actor, action, leaves, root, subjects, leaf_hashes "
+        "FROM audit_batches WHERE batch_id = %s",
+        (found.batch_id,),
     ).fetchone()
     if batch is None:
         raise audit_log.AuditBroken(
-            f"batch {batch_id} was removed; `tieout audit verify` says more"
+            f"batch {found.batch_id} was removed; `tieout audit verify` says more"
         )
-    leaves = connection.execute(
-        "SELECT leaf_hash FROM audit_leaves WHERE batch_id = %s ORDER BY leaf_no", (batch_id,)
-    ).fetchall()
-    hashes = [bytes(hashed) for (hashed,) in leaves]
+    subject, leaf_no, index = found.subject, found.leaf_no, found.log_index
+    hashes = [hashed for _, hashed in audit_search.leaves_of(*batch[6:])]
     log_path = audit_log.inclusion_path(connection, index, checkpoint.size)
     leaf = [subject, hashes[leaf_no].hex()]
     _add_rows(connection, [{"leaves": [leaf]}])
@@ -130,7 +125,7 @@ def _proof(connection: Connection, row: Sequence[Any], checkpoint: Checkpoint) -
         **dict(zip(("text", "row"), leaf[2:], strict=False)),
         "leaf_no": leaf_no,
         "batch_path": [step.hex() for step in audit_tree.proof_in(hashes, leaf_no)],
-        "batch": audit_log.entry(batch),
+        "batch": audit_log.entry(batch[:6]),
         "index": index,
         "log_path": [step.hex() for step in log_path],
         "checkpoint": checkpoint.note,

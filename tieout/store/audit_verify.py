@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tieout.store import audit_checkpoints, audit_log
+from tieout.store.audit_search import leaves_of, without_leaf
 from tieout.store.audit_verifier import (
     Auditor,
     Checkpoint,
@@ -28,9 +29,11 @@ from tieout.store.audit_verifier import (
     read_notes,
 )
 from tieout.store.database import Connection
-from tieout.store.evidence import KINDS, Kind, Stored, text_of
+from tieout.store.evidence import KINDS, Stored, text_of
 
 BATCHES_AT_ONCE = 200
+LEAVES_AT_ONCE = 5_000  # with their rows: this bounds the memory, however large batches are
+FETCHED_AT_ONCE = 20  # batches
 MOST_NAMED = 20
 ONE_TRANSACTION = dt.timedelta(hours=1)  # a row and its batch are written in one, far below this
 
@@ -107,7 +110,8 @@ def log_entries(connection: Connection) -> Iterator[dict[str, Any]]:
     """The sealed batches in log order, with their leaves. A removed batch has empty fields."""
     return _entries(
         connection,
-        "SELECT l.log_index, l.leaf_hash, l.batch_id, b.at, b.actor, b.action, b.leaves, b.root "
+        "SELECT l.log_index, l.leaf_hash, l.batch_id, b.at, b.actor, b.action, b.leaves, b.root, "
+        "b.subjects, b.leaf_hashes "
         "FROM audit_log_leaves l LEFT JOIN audit_batches b USING (batch_id) ORDER BY l.log_index",
         "log",
     )
@@ -117,45 +121,38 @@ def loose_entries(connection: Connection) -> Iterator[dict[str, Any]]:
     """Committed batches that are not in the log."""
     return _entries(
         connection,
-        "SELECT -1, ''::bytea, b.batch_id, b.at, b.actor, b.action, b.leaves, b.root "
-        "FROM audit_batches b WHERE NOT EXISTS "
+        "SELECT -1, ''::bytea, b.batch_id, b.at, b.actor, b.action, b.leaves, b.root, "
+        "b.subjects, b.leaf_hashes FROM audit_batches b WHERE NOT EXISTS "
         "(SELECT FROM audit_log_leaves l WHERE l.batch_id = b.batch_id) ORDER BY b.batch_id",
         "loose",
     )
 
 
 def chunks(entries: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """The entries in handfuls of BATCHES_AT_ONCE."""
+    """The entries in handfuls: of BATCHES_AT_ONCE, or fewer with LEAVES_AT_ONCE."""
     some: list[dict[str, Any]] = []
+    leaves = 0
     for entry in entries:
         some.append(entry)
-        if len(some) == BATCHES_AT_ONCE:
+        leaves += len(entry["leaves"])
+        if len(some) == BATCHES_AT_ONCE or leaves >= LEAVES_AT_ONCE:
             yield some
-            some = []
+            some, leaves = [], 0
     if some:
         yield some
 
 
 def _entries(connection: Connection, query: str, name: str) -> Iterator[dict[str, Any]]:
-    with connection.cursor(name=f"audit_{name}") as cursor:
-        cursor.execute(query)
-        while rows := cursor.fetchmany(BATCHES_AT_ONCE):
-            leaves: dict[int, list[list[str]]] = defaultdict(list)
-            found = connection.execute(
-                "SELECT batch_id, subject, leaf_hash FROM audit_leaves WHERE batch_id = ANY(%s) "
-                "ORDER BY batch_id, leaf_no",
-                ([row[2] for row in rows],),
-            )
-            for batch_id, subject, hashed in found.fetchall():
-                leaves[int(batch_id)].append([str(subject), bytes(hashed).hex()])
-            for row in rows:
-                yield _entry(row, leaves[int(row[2])])
+    with connection.cursor(name=f"audit_{name}", binary=True) as cursor:
+        cursor.itersize = FETCHED_AT_ONCE
+        for row in cursor.execute(query):
+            yield _entry(row)
 
 
-def _entry(row: Sequence[Any], leaves: list[list[str]]) -> dict[str, Any]:
+def _entry(row: Sequence[Any]) -> dict[str, Any]:
     here = row[3] is not None
     said = (
-        audit_log.entry(row[2:])
+        audit_log.entry(row[2:8])
         if here
         else {
             "batch_id": int(row[2]),
@@ -166,6 +163,7 @@ def _entry(row: Sequence[Any], leaves: list[list[str]]) -> dict[str, Any]:
             "root": "",
         }
     )
+    leaves = [[subject, hashed.hex()] for subject, hashed in leaves_of(row[8], row[9])]
     return {"index": int(row[0]), "leaf_hash": bytes(row[1]).hex(), **said, "leaves": leaves}
 
 
@@ -327,45 +325,14 @@ class _Rows:
             there = (int(row[0]) if row else 0) + kind.away(self.connection)
             over = there - self._with_leaf[kind.name]
             if over > 0:
-                named = ", ".join(self._without_leaf(kind)) or "a copy of one that has"
+                first = self._first.get(kind.name, 0)
+                found = without_leaf(self.connection, kind, first, MOST_NAMED)
+                named = ", ".join(found) or "a copy of one that has"
                 self.auditor.find(
                     f"{over} row(s) have no leaf of their own in the audit log",
                     f"{kind.table}: {named}",
                     "unknown: put in past it",
                 )
-
-    def _without_leaf(self, kind: Kind) -> list[str]:
-        found: list[str] = []
-        some: list[Stored] = []
-        for row in kind.all_rows(self.connection):
-            some.append(row)
-            if len(some) == 2_000:
-                found, some = found + self._unknown(kind, some), []
-            if len(found) >= MOST_NAMED:
-                return found[:MOST_NAMED]
-        return (found + self._unknown(kind, some))[:MOST_NAMED]
-
-    def _unknown(self, kind: Kind, rows: Sequence[Stored]) -> list[str]:
-        named: dict[str, list[Stored]] = defaultdict(list)
-        for row in rows:
-            for subject in {row.subject, row.subject.rpartition(kind.mark or "/")[0]}:
-                named[subject].append(row)
-        known = self.connection.execute(
-            "SELECT subject, leaf_hash FROM audit_leaves WHERE subject = ANY(%s)", (list(named),)
-        ).fetchall()
-        has = {
-            row.row
-            for subject, hashed in known
-            for row in named[str(subject)]
-            if bytes(hashed) in hashes_of(str(subject), row)
-        }
-        first = self._first.get(kind.name, 0)
-        return [
-            row.row
-            for row in rows
-            if row.row not in has
-            and (not kind.id_column or int(row.row.rpartition("/")[2]) >= first)
-        ]
 
 
 def hashes_of(subject: str, row: Stored) -> set[bytes]:
