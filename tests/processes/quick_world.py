@@ -23,6 +23,7 @@ from benchmarks.loopback.world import PROJECT, SECRET, World, free_port, world
 from tests.processes.commands import await_that
 from tests.processes.ledger import Ledger
 from tieout import clock
+from tieout.engine.watchdog import LOOK_SECONDS
 from tieout.store.leases import LEASE_SECONDS
 
 ANSWER_SECONDS = 5.0
@@ -43,6 +44,7 @@ class QuickWorld(World):
     born: list[str] = field(default_factory=list)  # names as they were started, oldest first
     forker: subprocess.Popen[str] | None = None
     lease_seconds: float = LEASE_SECONDS
+    look_seconds: float = LOOK_SECONDS  # of the watchdog
     ledger: Ledger | None = None
     web_ports: dict[str, int] = field(default_factory=dict)
 
@@ -72,7 +74,8 @@ class QuickWorld(World):
             self.start_worker(name)
         else:
             arguments = ["--landscape", str(self.folder), "--environment", "bench"]
-            self._start(name, ["tieout.engine.watchdog", *arguments])
+            looks = ["--look-seconds", str(self.look_seconds)]
+            self._start(name, ["tieout.engine.watchdog", *arguments, *looks])
 
     def oldest(self, kind: str) -> str:
         """Who of this kind has run longest: it had time to become what is to be killed."""

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from tests.processes.commands import await_that, processes_of
+from tests.processes.mailbox import Mailbox, mailbox
 from tests.processes.shop import Shop, shop_in_a_new_folder
 from tests.processes.theatre import kill
 from tieout.cli.processes import Processes
 from tieout.cli.shared import STATE_FOLDER
-from tieout.emulators.host import free_port
 from tieout.store import embedded
 
 ALERTS = """\
@@ -28,38 +27,18 @@ channels:
 """
 
 
-class Mailbox:
-    """Takes whatever mail comes."""
-
-    def __init__(self) -> None:
-        self.mails: list[str] = []
-
-    async def handle_DATA(self, server: object, session: object, envelope: object) -> str:
-        self.mails.append(envelope.content.decode())  # type: ignore[attr-defined]
-        return "250 taken"
-
-    def has(self, *words: str) -> bool:
-        return any(all(word in mail for word in words) for mail in self.mails)
+@pytest.fixture(scope="module")
+def box() -> Iterator[Mailbox]:
+    with mailbox() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
-def mailbox() -> Iterator[tuple[Mailbox, int]]:
-    box = Mailbox()
-    port = free_port()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield box, port
-    finally:
-        controller.stop()
-
-
-@pytest.fixture(scope="module")
-def shop(mailbox: tuple[Mailbox, int]) -> Iterator[Shop]:
+def shop(box: Mailbox) -> Iterator[Shop]:
     """Everything runs, with two workers and a promise of four seconds."""
     with shop_in_a_new_folder(6) as found:
         path = found.folder / "policies" / "alerts.yaml"
-        path.write_text(ALERTS.replace("PORT", str(mailbox[1])), encoding="utf-8")
+        path.write_text(ALERTS.replace("PORT", str(box.port)), encoding="utf-8")
         flow = found.folder / "flows" / "quote_to_cash.yaml"
         text = flow.read_text(encoding="utf-8")
         flow.write_text(text.replace("fresh_within: 30 minutes", "fresh_within: 4 seconds"))
@@ -132,7 +111,7 @@ def test_a_rolling_restart_leaves_no_gap(shop: Shop) -> None:
 
 
 def test_a_worker_that_hangs_holding_its_lease_is_told_within_a_minute(
-    shop: Shop, mailbox: tuple[Mailbox, int]
+    shop: Shop, box: Mailbox
 ) -> None:
     """P7: the promise is broken by frozen workers, and the mail says so while they are frozen."""
     frozen = [pid for name, pid in pids(shop).items() if name.startswith("worker")]
@@ -140,7 +119,6 @@ def test_a_worker_that_hangs_holding_its_lease_is_told_within_a_minute(
         os.kill(pid, signal.SIGSTOP)
     try:
         shop.win(2)  # webhooks come in, nobody works on them
-        box = mailbox[0]
         await_that("the broken promise is told", lambda: box.has("oldest thing under way"), 60)
         await_that("the hung workers are told", lambda: box.has("stood still"), 60)
         kinds = {kind for (kind,) in shop.ask("SELECT kind FROM alerts WHERE closed_at IS NULL")}
