@@ -108,10 +108,10 @@ def loaded() -> tuple[Landscape, Compiled]:
 
 
 @contextlib.contextmanager
-def loopback(database_url: str) -> Iterator[Loopback]:
-    """A fresh engine over a fresh database."""
+def loopback(database_url: str, ledger: Ledger | None = None) -> Iterator[Loopback]:
+    """A fresh engine over a fresh database, and over this ledger if there is one."""
     landscape, compiled = loaded()
-    ledger = Ledger()
+    ledger = ledger or Ledger()
     with (
         patch.dict("os.environ", LOOPBACK_SECRET=SECRET),
         clock.world(TurnedClock()) as turned,
