@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tieout.engine import telemetry
-from tieout.engine.logs import BadLogLevel, event, start_logs
+from tieout.engine.logs import BadLogLevel, event, quiet, start_logs
 from tieout.ports.http import NoAnswer, Request, Response
 
 CANARY = "canary-5e1f"
@@ -30,7 +30,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     stream = io.StringIO()
     start_logs("test", stream)
     yield stream
-    start_logs("test")
+    quiet()
 
 
 def test_an_event_is_one_line_of_json(said: io.StringIO) -> None:
@@ -58,6 +58,18 @@ def test_the_canary_never_reaches_a_log(said: io.StringIO) -> None:
     assert CANARY not in said.getvalue()
 
 
+def test_where_nobody_starts_a_log_only_trouble_is_said_beside_the_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    event("tick", count=3)
+    event("collect", level="debug", count=3)
+    event("lease lost", level="warning", times=1)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "lease lost" in said.err
+
+
 def test_a_level_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIEOUT_LOG", "loud")
     with pytest.raises(BadLogLevel, match="debug, info, warning, error"):
@@ -65,9 +77,9 @@ def test_a_level_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_spans_of_one_record_are_linked_in_every_process(spans: InMemorySpanExporter) -> None:
-    with telemetry.span("send", {"system": "netsuite"}, keys=["R1", "R2"]):
+    with telemetry.span("send", {"system": "netsuite"}, keys=lambda: ["R1", "R2"]):
         pass
-    with telemetry.span("confirm", {"system": "netsuite"}, keys=["R1"]):
+    with telemetry.span("confirm", {"system": "netsuite"}, keys=lambda: ["R1"]):
         pass
     send, confirm = spans.get_finished_spans()
     assert send.attributes is not None
@@ -80,7 +92,7 @@ def test_spans_of_one_record_are_linked_in_every_process(spans: InMemorySpanExpo
 
 
 def test_keys_on_a_span_are_bounded(spans: InMemorySpanExporter) -> None:
-    with telemetry.span("send", keys=[f"R{number}" for number in range(1000)]):
+    with telemetry.span("send", keys=lambda: [f"R{number}" for number in range(1000)]):
         pass
     (one,) = spans.get_finished_spans()
     assert one.attributes is not None
@@ -117,5 +129,5 @@ def test_without_otel_there_is_no_tracer(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in telemetry.ASKED_BY:
         monkeypatch.delenv(name, raising=False)
     assert not telemetry.start_tracing("test")
-    with telemetry.span("send", keys=["R1"]) as more:
+    with telemetry.span("send", keys=lambda: pytest.fail("nobody asked for keys")) as more:
         assert more == {}

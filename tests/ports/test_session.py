@@ -211,3 +211,17 @@ def test_a_token_and_a_rewritten_secret_are_blanked_too() -> None:
 
 
 ECHO = Response(400, {}, b"unexpected header Authorization: Bearer token-1")
+
+
+def test_what_is_done_over_a_line_is_counted_by_its_answer_and_time() -> None:
+    """Databases, brokers and folders have answer times too; a silent one has given no answer."""
+    counted: list[tuple[str, int]] = []
+    at = session(lambda request: Response(200))
+    at.counts = lambda answer, milliseconds: counted.append((answer, milliseconds))
+    with at.told("COPY", "invoices"):
+        pass
+    for error in (NoAnswer("gone"), ConnectionResetError(), ValueError("syntax")):
+        with pytest.raises(type(error)), at.told("COPY", "invoices"):
+            raise error
+    assert [answer for answer, _ in counted] == ["good", "none", "none", "failed"]
+    assert all(milliseconds >= 0 for _, milliseconds in counted)

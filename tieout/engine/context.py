@@ -10,11 +10,12 @@ import contextlib
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from tieout import clock
 from tieout.engine.compiled import Compiled
 from tieout.engine.pacer import Pacer
-from tieout.engine.telemetry import watched
+from tieout.engine.telemetry import TALLY, watched
 from tieout.engine.warm import Warm
 from tieout.landscape.schema import EnvironmentSpec, Landscape
 from tieout.ports.connector import Connector
@@ -109,6 +110,7 @@ class Context:
             )
             opened = self._sessions[system]
             opened.transport = watched(opened.transport, system)
+            opened.counts = partial(TALLY.call, system)
         return self._sessions[system]
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, TextIO
 
 import structlog
@@ -44,21 +44,20 @@ def start_logs(process: str, stream: TextIO | None = None) -> None:
         if where.isatty()
         else structlog.processors.JSONRenderer(sort_keys=False, ensure_ascii=False)
     )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            _dated,
-            _harmless,
-            render,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(where),
-        cache_logger_on_first_use=False,
-    )
+    _configure(level, structlog.PrintLoggerFactory(where), render)
     structlog.contextvars.clear_contextvars()
     _PROCESS["process"] = process
     _PROCESS["pid"] = os.getpid()
     logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
+
+
+def _configure(level: str, factory: Callable[..., Any], render: Any) -> None:
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, _dated, _harmless, render],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=factory,
+        cache_logger_on_first_use=False,
+    )
 
 
 _PROCESS: dict[str, object] = {}
@@ -99,3 +98,16 @@ class _Bridge(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level = record.levelname.lower()
         event(record.getMessage(), level=level if level in LEVELS else "error", by=record.name)
+
+
+def quiet() -> None:
+    """Where nobody starts a log, in a command or a test: only what went wrong is said, beside the
+    output."""
+    _configure(
+        "warning",
+        lambda *_: structlog.PrintLogger(sys.stderr),
+        structlog.dev.ConsoleRenderer(colors=False),
+    )
+
+
+quiet()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 
 from tieout import clock
 from tieout.engine.context import Context
+from tieout.engine.logs import event
 from tieout.store import audit_checkpoints
 from tieout.store.audit_keys import KeyUnfit
 from tieout.store.audit_log import AuditBroken
@@ -42,7 +42,7 @@ class Sealer:
             )
         except (AuditBroken, KeyUnfit, OSError) as trouble:
             if str(trouble) != self._said:
-                print(f"the audit log is not sealed: {trouble}", file=sys.stderr)
+                event("the audit log is not sealed", level="error", why=str(trouble))
             self._said = str(trouble)
         else:
             self._said = ""

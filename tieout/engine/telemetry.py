@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tieout import clock
@@ -43,15 +43,16 @@ class Tally:
         self._calls: dict[tuple[str, str, int], tuple[int, int]] = {}
         self._outcomes: dict[tuple[str, str, str, str], int] = {}
 
-    def call(self, system: str, status: int | None, milliseconds: int) -> None:
-        """One call to a system was answered, or (status None) was not."""
-        key = (system, answer_of(status), bucket(milliseconds))
+    def call(self, system: str, answer: str, milliseconds: int) -> None:
+        """One call to a system was answered: good, refused, failed; or it was not: none."""
+        key = (system, answer, bucket(milliseconds))
         with self._lock:
             calls, sum_milliseconds = self._calls.get(key, (0, 0))
             self._calls[key] = (calls + 1, sum_milliseconds + milliseconds)
 
     def outcomes(self, system: str, kind: str, came: Sequence[tuple[str, str]]) -> None:
-        """Attempts of one call: (flow, outcome) each. `kind`: send, follow or look."""
+        """Attempts of one call: (flow, outcome) each. `kind`: send, follow or look; intake for a
+        webhook, whose flow is its stream."""
         with self._lock:
             for flow, outcome in came:
                 key = (system, flow, kind, outcome)
@@ -101,7 +102,7 @@ def watched(transport: Transport, system: str) -> Transport:
                 attributes["error.type"] = "no answer"
                 raise
             finally:
-                TALLY.call(system, status, int((clock.monotonic() - began) * 1000))
+                TALLY.call(system, answer_of(status), int((clock.monotonic() - began) * 1000))
 
     return send
 
@@ -137,27 +138,31 @@ def stop_tracing() -> None:
 
 @contextlib.contextmanager
 def span(
-    name: str, attributes: Mapping[str, object] | None = None, keys: Sequence[str] = ()
+    name: str,
+    attributes: Mapping[str, object] | None = None,
+    keys: Callable[[], Sequence[str]] | None = None,
 ) -> Iterator[dict[str, object]]:
     """A span around the enclosed work; what is put into the yielded table becomes its attributes.
 
-    `keys` are business keys (record keys): the first MOST_KEYS are attributes and links.
+    `keys` gives the keys of the records it is about, and is asked only when somebody traces: the
+    first MOST_KEYS are attributes and links.
     """
     more: dict[str, object] = {}
     if _tracer is None:
         yield more
         return
+    told_keys = keys() if keys is not None else ()
     told = {
         f"tieout.{key}" if "." not in key else key: value
         for key, value in (attributes or {}).items()
     }
-    if keys:
-        told["tieout.keys"] = [one[:MOST_KEY_LENGTH] for one in keys[:MOST_KEYS]]
-        told["tieout.keys_count"] = len(keys)
+    if told_keys:
+        told["tieout.keys"] = [one[:MOST_KEY_LENGTH] for one in told_keys[:MOST_KEYS]]
+        told["tieout.keys_count"] = len(told_keys)
     with _tracer.start_as_current_span(
         name,
         attributes=told,  # type: ignore[arg-type]
-        links=_links(keys),
+        links=_links(told_keys),
         record_exception=False,  # its text may hold a payload
     ) as current:
         try:

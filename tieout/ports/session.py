@@ -65,6 +65,7 @@ class Session:
     most_in_flight: int = 4
     timeout_seconds: float = 30.0
     opens: Callable[[], Line] | None = None  # makes the line, on first use
+    counts: Callable[[str, int], None] | None = None  # (answer, milliseconds) of work over a line
     limits: LimitTable = field(default_factory=LimitTable, repr=False)
     turn: Turn | None = field(default=None, repr=False)  # what the engine watches of its calls
     evidence: deque[Exchange] = field(default_factory=lambda: deque(maxlen=MOST_EVIDENCE))
@@ -126,19 +127,22 @@ class Session:
         subject). Takes one of the session's slots, like a call does."""
         with self._slots:
             started = clock.monotonic()
-            excerpt = ""
+            excerpt, answer = "", "good"
             if self.turn is not None:
                 self.turn.line_used()
             try:
                 yield
             except Exception as error:
                 excerpt = f"{type(error).__name__}: {error}"
+                answer = "none" if isinstance(error, NoAnswer | OSError) else "failed"
                 raise
             finally:
                 self.moved_at = clock.monotonic()
                 milliseconds = int((clock.monotonic() - started) * 1000)
                 excerpt = self.redact(excerpt)[:EXCERPT_BYTES]
                 self.evidence.append(Exchange(what, where, None, milliseconds, excerpt))
+                if self.counts is not None:
+                    self.counts(answer, milliseconds)
 
     def close(self) -> None:
         """Let go of the line; a session without one has nothing to close."""

@@ -82,7 +82,8 @@ METRICS = (
         "tieout_call_seconds",
         "histogram",
         ("system", "answer"),
-        "Time of calls to a system; answer is good, refused (4xx), failed (5xx) or none",
+        "Time of calls to a system, or of work over its line (a database, a broker, a folder); "
+        "answer is good, refused (4xx), failed (5xx, or an error over a line) or none",
     ),
     Declared(
         "tieout_last_answer_seconds",
