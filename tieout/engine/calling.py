@@ -27,7 +27,8 @@ def call(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
         if answer is True or (answer is None and function.returns != "bool"):
             results[run.run_id] = StepResult(passed=True, result=said)
             continue
-        words = said if isinstance(answer, str) else f"{step.spec.function}() says no"
+        text = said.strip() if isinstance(answer, str) else ""
+        words = text or f"{step.spec.function}() says {'no' if answer is not None else said}"
         case = NewCase(
             reason="call",
             control=step.spec.name,

@@ -35,6 +35,7 @@ class Compiled:
     requires: Mapping[tuple[str, int], CompiledConditions]
     values: Mapping[tuple[str, int], CompiledMapping]  # what other steps compute, by flow and step
     awaited: Mapping[str, tuple[str, ...]]  # record type -> its fields that some flow waits by
+    awaited_proofs: frozenset[tuple[str, str]]  # (record type, target) that some flow waits for
     flows_by_stream: Mapping[tuple[str, str], tuple[FlowSpec, ...]]
     calendars: Mapping[str, FiscalCalendar]  # by legal entity
     streams: Mapping[tuple[str, str], Stream]
@@ -120,6 +121,12 @@ def _compiled(
         },
         values=_values(landscape, functions),
         awaited=_awaited(landscape),
+        awaited_proofs=frozenset(
+            (step.record_type, step.system)
+            for flow in landscape.flows.values()
+            for step in flow.steps
+            if step.wait == "event" and step.system
+        ),
         flows_by_stream=flows,
         calendars=_calendars(landscape),
         streams=streams,

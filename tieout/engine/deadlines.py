@@ -14,7 +14,8 @@ from tieout.finance.business_days import business_days_after
 from tieout.landscape.schema import Landscape, StepSpec
 
 # What a run read without a lock may have changed before its wait was stored: one look soon after
-# sees it. From then on events wake it; looks for safety come as late again as it waited already.
+# sees it. From then on events wake it; looks for safety come as late again as it waited already:
+# also for whoever took longer than that second look to commit what is waited for.
 SECOND_LOOK_SECONDS = 5.0
 FIRST_SAFETY_LOOK_SECONDS = 600.0
 
@@ -72,13 +73,15 @@ def working_days(landscape: Landscape, legal_entity: str) -> WorkingDays:
 
 
 def looks_at(
-    result: StepResult, due: Deadline, since: dt.datetime, now: dt.datetime, *, woken: bool
+    result: StepResult, due: Deadline, since: dt.datetime, now: dt.datetime, *, fresh: bool
 ) -> dt.datetime | None:
-    """When the run looks again by itself. `woken`: it came by an event, or is new at this."""
+    """When the run looks again by itself. `fresh`: this wait is not stored yet, for the run came by
+    an event, or is new at this step, or waits for something else than before."""
     times = [result.due_at, due.next(now)]
-    if woken and (result.records or result.events):
+    unlocked = bool(result.records or result.events)
+    if fresh and unlocked:
         times.append(now + dt.timedelta(seconds=SECOND_LOOK_SECONDS))
-    elif not (result.held or result.paused):
+    elif unlocked or not (result.held or result.paused):
         waited = max(FIRST_SAFETY_LOOK_SECONDS, (now - since).total_seconds())
         times.append(now + dt.timedelta(seconds=waited))
     return min((one for one in times if one is not None), default=None)

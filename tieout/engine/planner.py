@@ -107,10 +107,22 @@ class Planner:
         planned = intents.plan(self.connection, self.plans) if self.plans else []
         first = {one.document_id: one.dispatch_id for one in planned}
         documents.register(self.connection, self.drafts, first)
+        self._tell_of_drafts()
         if planned:
             self.context.warm.planned(planned)
             leaves = evidence.of_dispatches(self.plans, [one.dispatch_id for one in planned])
             audit.record(self.connection, self.context.actor, "plan", leaves)
+
+    def _tell_of_drafts(self) -> None:
+        """Wake who waits for the proof of a document that nobody had on the register: from now on
+        there is a row to wait by."""
+        told = {
+            f"{document.record_type}/{document.record_key}"
+            for document, _ in self.drafts
+            if (document.record_type, f"{self.system}.{self.stream}")
+            in self.context.compiled.awaited_proofs
+        }
+        runs.wake(self.connection, "record", sorted(told))
 
     def _drop(self, document: Document) -> None:
         self.dropped.append(document.open_dispatch or 0)

@@ -81,6 +81,7 @@ class Tally:
         now = clock.now()
         same = run.step_no == number and run.waits_since is not None
         since = run.waits_since if same and run.waits_since is not None else now
+        fresh = run.state == "ready" or not same or run.waits_for != result.waits_for
         due = deadline(step, since, working_days(self.work.context.landscape, run.legal_entity))
         late = due.late(now)
         if late and not result.held:
@@ -101,7 +102,7 @@ class Tally:
                 "held" if result.held else ("paused" if result.paused else "waiting"),
                 number,
                 result.waits_for,
-                looks_at(result, due, since, now, woken=run.state == "ready"),
+                looks_at(result, due, since, now, fresh=fresh),
                 result.documents,
                 result.records,
                 result.events,

@@ -35,7 +35,7 @@ def wait(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
         return _for_event(work, step, group)
     now = clock.now()
     days, results = computed(work, step, group)
-    came = runs.came_to(work.connection, step.number, group)
+    came = runs.came_to(work.connection, step.number, step.spec.name, group)
     own = work.of_runs(step.flow, group)
     for run in group:
         if run.run_id in results:
@@ -45,16 +45,11 @@ def wait(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
         if step.spec.date and not isinstance(day, str):
             results[run.run_id] = _no_date(run, own[run.record_key], step)
             continue
-        if isinstance(day, str):
-            over = start_of_day(
-                _day_after(step.spec, dt.date.fromisoformat(day), books), books.zone
-            )
-        elif step.spec.wait_business_days is not None:
-            since = came.get(run.run_id, now)
-            over = books.after(since, step.spec.wait_business_days)
-        else:
-            since = came.get(run.run_id, now)
-            over = since + dt.timedelta(seconds=step.spec.wait_seconds or 0.0)
+        try:
+            over = _over(step.spec, day, came.get(run.run_id, now), books)
+        except (ValueError, OverflowError):  # before year 1, after 9999, infinity
+            results[run.run_id] = _no_date(run, own[run.record_key], step, str(day))
+            continue
         results[run.run_id] = (
             StepResult(passed=True, result=f"waited until {over.isoformat(timespec='seconds')}")
             if over <= now
@@ -68,6 +63,17 @@ def wait(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
     return results
 
 
+def _over(step: StepSpec, day: object, since: dt.datetime, books: WorkingDays) -> dt.datetime:
+    """When the wait is over: counted from the record's own date where the step names one, else
+    from when the run came to the step. Raises ValueError, OverflowError: no calendar has the day.
+    """
+    if isinstance(day, str):
+        return start_of_day(_day_after(step, dt.date.fromisoformat(day), books), books.zone)
+    if step.wait_business_days is not None:
+        return books.after(since, step.wait_business_days)
+    return since + dt.timedelta(seconds=step.wait_seconds or 0.0)
+
+
 def _day_after(step: StepSpec, day: dt.date, books: WorkingDays) -> dt.date:
     """The day on which the wait is over, counted from the record's own date."""
     if step.wait_business_days is not None:
@@ -76,14 +82,16 @@ def _day_after(step: StepSpec, day: dt.date, books: WorkingDays) -> dt.date:
     return day + dt.timedelta(days=seconds.days + (seconds.seconds > 0))
 
 
-def _no_date(run: Run, record: Record, step: Step) -> StepResult:
+def _no_date(run: Run, record: Record, step: Step, day: str = "") -> StepResult:
     case = NewCase(
         reason="wait",
         control=step.spec.name,
         owner=step.flow.steward,
-        words=f"'{step.spec.date}' gives no date to wait for",
+        words=f"'{step.spec.date}' gives {day or 'no date'}"
+        + (", a day that no calendar reaches" if day else " to wait for"),
         next_action="Set the date at the source; the record goes on by itself.",
         field=step.spec.date,
+        value=day,
         place=str(step.spec.place),
     )
     return StepResult(
@@ -99,7 +107,7 @@ def _for_event(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepRe
     spec = step.spec
     field = referring_field(step.flow, spec, work.context.landscape)
     keys = [run.record_key for run in group]
-    found = awaited.referring(work.connection, spec.record_type, field, keys)
+    found = _that_refer(work, spec, field, keys)
     proved = _documents(work, spec, sorted({key for some in found.values() for key in some}))
     results: dict[int, StepResult] = {}
     for run in group:
@@ -114,9 +122,24 @@ def _for_event(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepRe
             waits_for=f"a {spec.record_type} that refers to it"
             + (f", proved in {spec.system}" if spec.system else ""),
             documents=tuple(under_way),
+            # Those that nobody has put on the register of documents yet: that wakes it, too.
+            records=tuple(_named(spec.record_type, key) for key in some if key not in proved),
             events=(event(spec.record_type, field, run.record_key),),
         )
     return results
+
+
+def _that_refer(
+    work: Work, spec: StepSpec, field: str, keys: Sequence[str]
+) -> Mapping[str, list[str]]:
+    """By key, the records that refer to it as they stand now: one that was corrected to name
+    another counts only there."""
+    noted = awaited.referring(work.connection, spec.record_type, field, keys)
+    newest = work.newest(spec.record_type, sorted({one for some in noted.values() for one in some}))
+    return {
+        key: [one for one in some if key in references(newest[one].body, [field])]
+        for key, some in noted.items()
+    }
 
 
 def _documents(work: Work, spec: StepSpec, record_keys: Sequence[str]) -> Mapping[str, Document]:
@@ -131,6 +154,11 @@ def _present(document: Document | None) -> bool:
     return document is not None and document.state == "present"
 
 
+def _named(record_type: str, record_key: str) -> str:
+    """A record that is waited for, as run_waits names it."""
+    return f"{record_type}/{record_key}"
+
+
 def event(record_type: str, field: str, refers_to: str) -> str:
     """What a run waits for, as run_waits names it."""
     return f"{record_type}.{field}/{refers_to}"
@@ -139,7 +167,7 @@ def event(record_type: str, field: str, refers_to: str) -> str:
 def records_came(context: Context, connection: Connection, new: Sequence[Record]) -> None:
     """Wake whoever waits for these records, or for what they refer to. Called by whoever stores
     them, in the same transaction."""
-    runs.wake(connection, "record", [f"{one.record_type}/{one.record_key}" for one in new])
+    runs.wake(connection, "record", [_named(one.record_type, one.record_key) for one in new])
     seen = [
         (key, one.record_type, field, one.record_key)
         for one in new

@@ -28,6 +28,7 @@ STEP_KEYS: Mapping[Verb, tuple[str, ...]] = {
     "call": ("call", "with", "because", "name", *_LATE),
 }
 MOST_BUSINESS_DAYS = 250
+MOST_SECONDS = 10 * 366 * 86_400.0  # ten years: beyond it no calendar is kept
 _BUSINESS_DAYS = re.compile(r"(\d{1,3}) business days?")
 _HOW_TO_WAIT = (
     'Write wait: "5 days" (with after: a date), wait: until (with date: a date), or wait: event '
@@ -197,7 +198,15 @@ def _length(
     if found is not None and 1 <= int(found[1]) <= MOST_BUSINESS_DAYS:
         return None, int(found[1])
     try:
-        return durations.seconds(words), None
+        seconds = durations.seconds(words)
+        if seconds > MOST_SECONDS:
+            form.complain(
+                form.place_of(key),
+                f"'{key}' of {form.what} is '{words}': nobody will be there after so long",
+                "Write ten years at most",
+            )
+            return None, None
+        return seconds, None
     except ValueError:
         if words:
             form.complain(

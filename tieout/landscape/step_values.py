@@ -31,9 +31,9 @@ def value_mapping(
     """The step as a mapping with one field, or None where it computes nothing, or nothing that
     could be compiled (the checker says why)."""
     if step.verb == "wait" and step.date:
-        field, sql = FieldType(DATE, "date"), step.date
+        field, sql = FieldType(DATE, "date", required=False), step.date
     elif step.verb == "approve" and step.maker:
-        field, sql = FieldType(MAKER, "text"), step.maker
+        field, sql = FieldType(MAKER, "text", required=False), step.maker
     elif step.verb == "call":
         function = functions.get(step.function)
         given = {name: sql for name, sql, _ in step.arguments}
@@ -44,8 +44,11 @@ def value_mapping(
         ):
             return None
         arguments = ", ".join(f"({given[name]})" for name, _ in function.parameters)
-        field = FieldType(RESULT, "boolean" if function.returns == "bool" else "text")
         sql = f"{function.name}({arguments})"
+        if function.returns == "bool":
+            field = FieldType(RESULT, "boolean", required=False)
+        else:
+            field, sql = FieldType(RESULT, "text", required=False), _asked(function, given, sql)
     else:
         return None
     spec = MappingSpec(
@@ -58,3 +61,14 @@ def value_mapping(
         place=step.place,
     )
     return spec, (field,)
+
+
+def _asked(function: FunctionSpec, given: Mapping[str, str], sql: str) -> str:
+    """The call, or in words what it was not given: without a value that it must have a function is
+    not called, and nothing said must not be taken for nothing against it."""
+    missing = "".join(
+        f"WHEN ({given[name]}) IS NULL THEN '{function.name}() cannot judge it: {name} is empty' "
+        for name, kind in function.parameters
+        if "None" not in kind
+    )
+    return f"CASE {missing}ELSE {sql} END" if missing else sql

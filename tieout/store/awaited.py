@@ -30,11 +30,10 @@ def referring(
     """Keys of the records in scope of this type whose field names these, by what it names."""
     rows = connection.execute(
         "SELECT a.refers_to, a.record_key FROM unnest(%s::text[]) AS t (key) CROSS JOIN LATERAL ("
-        "  SELECT refers_to, record_type, record_key FROM awaited_records "
-        "  WHERE refers_to = t.key AND record_type = %s AND field = %s "
-        "  ORDER BY record_key LIMIT %s) AS a "
-        "JOIN record_heads h ON h.record_type = a.record_type AND h.record_key = a.record_key "
-        "WHERE h.in_scope ORDER BY 1, 2",
+        "  SELECT refers_to, record_key FROM awaited_records JOIN record_heads h "
+        "  USING (record_type, record_key) WHERE h.in_scope "
+        "  AND refers_to = t.key AND record_type = %s AND field = %s "
+        "  ORDER BY record_key LIMIT %s) AS a ORDER BY 1, 2",
         (list(refer_to), record_type, field, MOST_PER_RECORD),
     ).fetchall()
     found: dict[str, list[str]] = {}

@@ -337,13 +337,16 @@ def _started(note: StepNote, now: dt.datetime) -> dt.datetime:
     return waited or now
 
 
-def came_to(connection: Connection, step_no: int, some: Sequence[Run]) -> Mapping[int, dt.datetime]:
-    """When each run first came to this step in its revision, as the history has it."""
+def came_to(
+    connection: Connection, step_no: int, step: str, some: Sequence[Run]
+) -> Mapping[int, dt.datetime]:
+    """When each run first came to this step in its revision, as the history has it. A flow that was
+    changed meanwhile may have had another step at this place."""
     rows = connection.execute(
         "SELECT s.run_id, s.started_at FROM run_steps s JOIN unnest(%s::bigint[], %s::int[]) "
         "AS t (run_id, revision) ON t.run_id = s.run_id AND t.revision = s.revision "
-        "WHERE s.mode = 'forward' AND s.step_no = %s",
-        ([one.run_id for one in some], [one.revision for one in some], step_no),
+        "WHERE s.mode = 'forward' AND s.step_no = %s AND s.step = %s",
+        ([one.run_id for one in some], [one.revision for one in some], step_no, step),
     ).fetchall()
     return {int(run_id): at for run_id, at in rows}
 
