@@ -240,7 +240,8 @@ def _say(verdict: Verdict, as_json: bool) -> None:
     console.print(
         f"{verdict.batches:,} batches sealed, {verdict.covered:,} of them under a signed "
         f"checkpoint that agrees, {verdict.waiting:,} not sealed yet; {verdict.leaves:,} leaves, "
-        f"{verdict.recomputed:,} recomputed from their rows; {verdict.checkpoints:,} checkpoints, "
+        f"{verdict.recomputed:,} recomputed from their rows, {verdict.expired:,} of rows whose "
+        f"years are over; {verdict.checkpoints:,} checkpoints, "
         f"the newest of {verdict.newest or 'never'}.",
         soft_wrap=True,
     )

@@ -2,14 +2,15 @@
 
 The register of archived months says which file can have a number; within a file only the groups of
 rows that can have it are read. A payload is believed only if it has the digest that the register of
-arrivals kept, an archived proof only if its audit leaf says the same (`tieout audit verify`).
+arrivals kept, a proof or an attempt only if its file has the digest that was registered.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,18 +84,62 @@ def files_with(connection: Connection, table: str, keys: Sequence[int]) -> list[
     return [_archived(row) for row in rows]
 
 
-def rows(connection: Connection, table: str, keys: Sequence[int]) -> list[dict[str, Any]]:
+def rows(
+    connection: Connection,
+    table: str,
+    keys: Sequence[int],
+    broken: Callable[[str], None] | None = None,
+) -> list[dict[str, Any]]:
     """Archived rows of these arrivals (payloads) or dispatches (proofs, attempts), in the order of
-    their own numbers. Files whose years are over are passed. Raises ArchiveBroken."""
+    their own numbers. Files whose years are over are passed.
+
+    A file that is not what was written is not believed: `broken` is told which, and the others are
+    read all the same; without it ArchiveBroken is raised.
+    """
     if not keys:
         return []
     spec = TABLES[table]
     found: dict[int, dict[str, Any]] = {}
     for one in files_with(connection, table, keys):
-        if one.expired_at is None:
-            for row in read_rows(one.path, spec, spec.key, keys):
-                found[int(row[spec.id])] = row
+        if one.expired_at is not None:
+            continue
+        try:
+            believe(one)
+            read = read_rows(one.path, spec, spec.key, keys)
+        except ArchiveBroken as trouble:
+            if broken is None:
+                raise
+            broken(str(trouble))
+            continue
+        for row in read:
+            found[int(row[spec.id])] = row
     return [found[number] for number in sorted(found)]
+
+
+def believe(one: Archived) -> None:
+    """Raise ArchiveBroken unless the file is there and is what was written, to the byte.
+
+    A file is read for that once, and again when anything about it changes.
+    """
+    try:
+        now = one.path.stat()
+    except OSError as error:
+        raise ArchiveBroken(
+            f"{one.path} is not there ({error.strerror}); bring it back from where the archive "
+            "folder is backed up, or say where it is with `tieout archive --moved-to FOLDER`"
+        ) from error
+    digest = _digest(one.path, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    if digest != one.sha256:
+        raise ArchiveBroken(
+            f"{one.path} was changed: its SHA-256 is {digest[:16]}…, manifest {one.manifest_no} "
+            f"and the database say {one.sha256[:16]}…. Bring it back from where the archive "
+            "folder is backed up"
+        )
+
+
+@functools.lru_cache(maxsize=MOST_FILES)
+def _digest(path: Path, *_identity: int) -> str:
+    return digest_of(path)
 
 
 def dispatch_of_proof(connection: Connection, proof_id: int) -> int | None:
@@ -104,9 +149,9 @@ def dispatch_of_proof(connection: Connection, proof_id: int) -> int | None:
         "AND %s BETWEEN first_id AND last_id AND expired_at IS NULL ORDER BY month LIMIT %s",
         (proof_id, MOST_FILES),
     ).fetchall():
-        found = read_rows(
-            _archived(row).path, TABLES["proofs"], "proof_id", [proof_id], ["dispatch_id"]
-        )
+        one = _archived(row)
+        believe(one)
+        found = read_rows(one.path, TABLES["proofs"], "proof_id", [proof_id], ["dispatch_id"])
         if found:
             return int(found[0]["dispatch_id"])
     return None
@@ -162,14 +207,7 @@ def changed(archived: Iterable[Archived]) -> list[str]:
         if one.expired_at is not None:
             continue
         try:
-            digest = digest_of(one.path)
+            believe(one)
         except ArchiveBroken as broken:
             found.append(str(broken))
-            continue
-        if digest != one.sha256:
-            found.append(
-                f"{one.path} was changed: its SHA-256 is {digest[:16]}…, manifest "
-                f"{one.manifest_no} and the database say {one.sha256[:16]}…. Bring it back from "
-                "where the archive folder is backed up"
-            )
     return found

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tieout.store import audit_checkpoints, audit_log
+from tieout.store.audit_archive import ONE_TRANSACTION, ArchiveSeen
 from tieout.store.audit_search import leaves_of, without_leaf
 from tieout.store.audit_verifier import (
     Auditor,
@@ -35,7 +36,6 @@ BATCHES_AT_ONCE = 200
 LEAVES_AT_ONCE = 5_000  # with their rows: this bounds the memory, however large batches are
 FETCHED_AT_ONCE = 20  # batches
 MOST_NAMED = 20
-ONE_TRANSACTION = dt.timedelta(hours=1)  # a row and its batch are written in one, far below this
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class Verdict:
     batches: int
     leaves: int
     recomputed: int  # leaves that were recomputed from their rows
+    expired: int  # leaves of archived proofs whose years are over: removed on record
     checkpoints: int
     covered: int  # batches under the newest checkpoint that agrees
     waiting: int  # committed batches that are not sealed yet
@@ -76,7 +77,7 @@ def verify(
     for words in wrong:
         auditor.find(words, str(folder), "unknown")
     _compare_copies(auditor, connection, notes)
-    rows = _Rows(auditor, connection)
+    rows = _Rows(auditor, connection, ArchiveSeen(auditor, connection))
     tree = _StoredTree(auditor, connection)
     for some in chunks(log_entries(connection)):
         for entry in some:
@@ -99,6 +100,7 @@ def verify(
         auditor.size,
         auditor.leaves,
         rows.recomputed,
+        rows.expired,
         len(notes),
         auditor.covered,
         loose,
@@ -268,7 +270,9 @@ class _Rows:
 
     auditor: Auditor
     connection: Connection
+    archive: ArchiveSeen
     recomputed: int = 0
+    expired: int = 0
     _with_leaf: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     _first: dict[str, int] = field(default_factory=dict)
 
@@ -296,6 +300,10 @@ class _Rows:
         since = f"after {entry['at']}, when it was recorded by {entry['actor']}"
         if index >= 0:
             since += f"; {self.auditor.sealed(index)}"
+        if not rows and (away := self.archive.explains(kind.name, entry["at"])):
+            self.expired += away == "expired"
+            self._with_leaf[kind.name] += away != "expired"
+            return
         self.recomputed += 1
         if not rows:
             self.auditor.find("the row was removed", where, since)
@@ -315,6 +323,7 @@ class _Rows:
 
     def finish(self) -> None:
         """Rows that no leaf speaks of: put in past the log."""
+        self.archive.finish()
         for kind in KINDS.values():
             before = ""
             if kind.id_column:

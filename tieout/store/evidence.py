@@ -19,7 +19,6 @@ import msgspec
 
 from tieout.finance.decimals import canonical_decimal
 from tieout.store import archive_reading
-from tieout.store.archive_files import ArchiveBroken
 from tieout.store.database import Connection
 from tieout.store.intents import NewDispatch
 from tieout.store.proofs import Proof
@@ -178,13 +177,17 @@ class Kind:
         """The rows of these subjects; several for one are possible (an older proof's)."""
         keyed = [key for key in map(self.key, subjects) if key is not None]
         found = connection.execute(f"{self.select} WHERE {self.chosen}", (keyed,)).fetchall()
-        stored = [self._stored(row) for row in found]
         if self.archived:
-            stored += [self._stored(row) for row in self.archived(connection, keyed)]
+            found += self.archived(connection, keyed)
+        stored = [self._stored(row) for row in found]
         older = [_rest(one) for one in subjects if self.older_chosen and self.key(one) is None]
         if older:
-            query = f"{self.select} WHERE {self.older_chosen}"
-            rows = map(self._stored, connection.execute(query, (older,)).fetchall())
+            found = connection.execute(
+                f"{self.select} WHERE {self.older_chosen}", (older,)
+            ).fetchall()
+            if self.archived:
+                found += self.archived(connection, _dispatches(connection, older))
+            rows = map(self._stored, found)
             stored += [
                 Stored(one.subject.rpartition(self.mark)[0], one.at, "", one.older, one.subject)
                 for one in rows
@@ -220,13 +223,19 @@ def _rest(subject: str) -> str:
     return subject.partition("/")[2]
 
 
+def _dispatches(connection: Connection, write_keys: Sequence[str]) -> list[int]:
+    found = connection.execute(
+        "SELECT dispatch_id FROM intents WHERE write_key = ANY(%s)", (list(write_keys),)
+    ).fetchall()
+    return [int(row[0]) for row in found]
+
+
 def _archived_proofs(connection: Connection, dispatch_ids: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Proofs that left for the archive, with the write keys that the register keeps; a file that
-    cannot be read has none, and its rows count as removed."""
-    try:
-        rows = archive_reading.rows(connection, "proofs", [int(one) for one in dispatch_ids])
-    except ArchiveBroken:
-        return []
+    """Proofs that left for the archive, with the write keys that the register keeps. A file that is
+    not what was written has none: whoever verifies says so once (`audit_archive`)."""
+    rows = archive_reading.rows(
+        connection, "proofs", [int(one) for one in dispatch_ids], lambda _: None
+    )
     keys: dict[int, str] = dict(
         connection.execute(
             "SELECT dispatch_id, write_key FROM dispatches WHERE dispatch_id = ANY(%s)",

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from tieout.store import archive_reading, cases
-from tieout.store.archive_files import ArchiveBroken
 from tieout.store.cases import Case
 from tieout.store.database import Connection
 from tieout.store.life_search import Subject
@@ -226,11 +225,11 @@ def _archived(
     connection: Connection, table: str, dispatch_ids: Sequence[int], left_out: list[str]
 ) -> list[dict[str, Any]]:
     """Rows that are in the archive by now; a file that cannot be read is said, not fatal."""
-    try:
-        return archive_reading.rows(connection, table, dispatch_ids)
-    except ArchiveBroken as broken:
-        left_out.append(f"archived {table} are missing: {broken}")
-        return []
+
+    def broken(words: str) -> None:
+        left_out.append(f"archived {table} are missing: {words}")
+
+    return archive_reading.rows(connection, table, dispatch_ids, broken)
 
 
 def _attempts(
