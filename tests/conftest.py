@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,9 +37,9 @@ def cluster() -> Iterator[embedded.Embedded]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture
-def database_url(cluster: embedded.Embedded) -> Iterator[str]:
-    """A fresh, migrated database that belongs to the landscape 'test'."""
+@contextlib.contextmanager
+def fresh_database(cluster: embedded.Embedded) -> Iterator[str]:
+    """A fresh, migrated database that belongs to the landscape 'test'; dropped afterwards."""
     name = f"t{clock.new_id().hex}"
     with psycopg.connect(cluster.url("postgres"), autocommit=True) as connection:
         connection.execute(
@@ -48,6 +49,13 @@ def database_url(cluster: embedded.Embedded) -> Iterator[str]:
         )
         yield cluster.url(name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def database_url(cluster: embedded.Embedded) -> Iterator[str]:
+    """A fresh, migrated database."""
+    with fresh_database(cluster) as url:
+        yield url
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from tieout import clock
@@ -26,7 +27,7 @@ INDEX_LAG_SECONDS = 1.0
 KEY_LIFETIME_SECONDS = 20.0
 
 Answer = list[object]
-"""[HTTP status, or 0 for none; the document's id]."""
+"""[HTTP status, or 0 for none; the document's id]. 422: not as it is, ever."""
 
 
 @dataclass
@@ -45,6 +46,8 @@ class Books:
     sent: Counter[str] = field(default_factory=Counter)  # by write key, as we sent it
     doubtful: set[str] = field(default_factory=set)  # write keys that were ever left unanswered
     unanswered: Counter[str] = field(default_factory=Counter)  # ambiguous writes, by fate
+    refused: set[str] = field(default_factory=set)  # references of which nothing is taken
+    effects: list[tuple[str, Decimal]] = field(default_factory=list)  # entries, in their order
 
     def __call__(self, request: Request) -> Response:
         parts = request.path().split("/")
@@ -115,6 +118,8 @@ class Books:
         known = self._remembered(write["key"])
         if known is not None:
             return known
+        if write["reference"] in self.refused:
+            return self._remember(write["key"], [422, ""])
         ids = self.by_reference.setdefault((stream, write["reference"]), [])
         if write["action"] != "create":
             there = [one for one in (write["target_id"], *ids) if one in self.documents[stream]]
@@ -131,6 +136,8 @@ class Books:
 
     def _apply(self, stream: str, target_id: str, write: Mapping[str, Any]) -> None:
         before = self.documents[stream].get(target_id, {})
+        if stream == "entry" and write["action"] != "void":
+            self.effects.append((write["reference"], Decimal(write["document"]["total"])))
         self.documents[stream][target_id] = {
             **write["document"],
             "id": target_id,

@@ -28,7 +28,16 @@ from tieout import clock
 from tieout.engine.compiled import Compiled
 from tieout.engine.context import Context
 from tieout.engine.opening import load_checked
-from tieout.finance.outcome import AlreadyThere, Detail, Found, Outage, Outcome, Unknown, Written
+from tieout.finance.outcome import (
+    AlreadyThere,
+    Detail,
+    Found,
+    Outage,
+    Outcome,
+    Rejected,
+    Unknown,
+    Written,
+)
 from tieout.landscape.schema import Landscape
 from tieout.ports import registry
 from tieout.ports.connector import Idempotency, InboundCall, Received, Stream, Write
@@ -107,6 +116,8 @@ def _outcome(answer: list[object]) -> Outcome:
         return Written(str(target_id))
     if status == 409:
         return AlreadyThere(str(target_id))
+    if status == 422:
+        return Rejected(Detail("the books want nothing of it", "Correct it where it was made."))
     words = "no answer came back" if status == 0 else f"the books answered {status}"
     return Unknown(Detail(words))
 
