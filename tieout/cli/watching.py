@@ -10,6 +10,7 @@ from tieout.cli.telling import NotAvailable
 from tieout.engine import dispatch
 from tieout.engine.context import Context
 from tieout.engine.heartbeat import Heartbeat
+from tieout.engine.pulse import SAY_SECONDS, tell_counts
 from tieout.engine.rest import Progress, progress
 from tieout.engine.worker import lease_names, tick
 from tieout.store import leases
@@ -30,6 +31,7 @@ class RestAwaiter:
         self._context = context
         self._most_seconds = most_seconds
         self._on_progress = on_progress
+        self._told_at = clock.monotonic()
 
     def work_until_rest(self, *, poll_first: bool) -> bool:
         """Take every free lease and tick; what another worker holds is left to it. True at rest.
@@ -46,6 +48,7 @@ class RestAwaiter:
                 while clock.monotonic() < deadline:
                     self._lease()
                     did = tick(context)
+                    self._tell_counts()
                     now = self._look()
                     if now.at_rest and not did.busy and not self._unread(since):
                         return True
@@ -56,6 +59,12 @@ class RestAwaiter:
                 with context.database.transaction() as connection:
                     leases.give_back(connection, context.holder)
                 context.leases = {}
+                tell_counts(context.database)
+
+    def _tell_counts(self) -> None:
+        if clock.monotonic() - self._told_at >= SAY_SECONDS:
+            self._told_at = clock.monotonic()
+            tell_counts(self._context.database)
 
     def _poll_now(self) -> dt.datetime:
         """Make every stream due at once, for us or for the worker that polls it."""

@@ -1,4 +1,5 @@
-"""A worker's pulse: what it does and counts, written to its row about once a second."""
+"""A worker's pulse: what it does and counts, written to its row about once a second. Other
+processes tell what they counted."""
 
 from __future__ import annotations
 
@@ -7,11 +8,13 @@ import socket
 from pathlib import Path
 
 import psycopg
+from psycopg_pool import PoolTimeout
 
 from tieout import clock
 from tieout.engine.context import Context
 from tieout.engine.telemetry import TALLY
 from tieout.store import workers
+from tieout.store.database import Database
 from tieout.store.workers import Pulse
 
 SAY_SECONDS = 1.0
@@ -77,6 +80,23 @@ class PulseTeller:
         except psycopg.Error:
             TALLY.give_back(calls, outcomes)
             raise
+
+
+def tell_counts(database: Database) -> bool:
+    """What this process counted, added to everybody's; False when it could not be written: then it
+    is kept and told later. For processes that are no workers; a worker's pulse tells its own."""
+    calls, outcomes = TALLY.take()
+    if not calls and not outcomes:
+        return True
+    try:
+        with database.transaction() as connection:
+            connection.execute("SET LOCAL synchronous_commit = off")
+            workers.add_calls(connection, calls)
+            workers.add_outcomes(connection, outcomes)
+    except (psycopg.Error, PoolTimeout):
+        TALLY.give_back(calls, outcomes)
+        return False
+    return True
 
 
 def memory_bytes() -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Link, Tracer
 
+INTAKE = "intake"  # the kind of what webhooks came to; their flow is the stream
 MOST_KEYS = 32  # business keys and links on one span
 MOST_KEY_LENGTH = 128
 ASKED_BY = (
@@ -51,8 +52,7 @@ class Tally:
             self._calls[key] = (calls + 1, sum_milliseconds + milliseconds)
 
     def outcomes(self, system: str, kind: str, came: Sequence[tuple[str, str]]) -> None:
-        """Attempts of one call: (flow, outcome) each. `kind`: send, follow or look; intake for a
-        webhook, whose flow is its stream."""
+        """Attempts of one call: (flow, outcome) each. `kind`: send, follow, look, or INTAKE."""
         with self._lock:
             for flow, outcome in came:
                 key = (system, flow, kind, outcome)

@@ -13,7 +13,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
+from tieout import clock
 from tieout.engine.context import Context
+from tieout.engine.pulse import SAY_SECONDS, tell_counts
 from tieout.web import intake, metrics
 from tieout.web.access import LoopbackOnly
 from tieout.web.console import pages
@@ -31,8 +33,13 @@ def create_app(context: Context) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def open_door(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await run_in_threadpool(door.commits.close)
+        stop = clock.every(SAY_SECONDS, lambda: tell_counts(context.database))
+        try:
+            yield
+        finally:
+            await run_in_threadpool(door.commits.close)
+            await run_in_threadpool(stop)
+            await run_in_threadpool(tell_counts, context.database)
 
     app = FastAPI(
         title="Tieout", docs_url=None, redoc_url=None, openapi_url=None, lifespan=open_door

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from tieout.engine.collect import Taken, understand
 from tieout.engine.context import Context
+from tieout.engine.telemetry import INTAKE, TALLY
 from tieout.ports.connector import InboundCall, NotGenuine, Receives, Stream, Unreadable
 from tieout.ports.secrets import SecretMissing
 from tieout.web.group_commit import Full, GroupCommit, NotKept
@@ -29,6 +30,18 @@ BODY_SECONDS = 10.0
 RETRY_AFTER_SECONDS = 10
 RETRY_AFTER_FULL_SECONDS = 1
 
+# What webhooks came to, by the status of their answer, as /metrics counts them.
+ANSWERS = {
+    200: "accepted",
+    401: "not_genuine",
+    400: "unreadable",
+    404: "unknown_address",
+    408: "too_slow",
+    413: "too_large",
+    415: "wrong_type",
+    429: "full",
+    503: "not_kept",
+}
 log = logging.getLogger("tieout.web.intake")
 
 
@@ -46,14 +59,19 @@ class Door:
         self._bytes = 0
 
     async def enter(self, request: Request, system: str, stream: str) -> Response:
-        """One webhook, from its first byte to its answer."""
+        """One webhook, from its first byte to its answer, which is counted."""
         if self._inside >= MOST_AT_ONCE:
-            return _full()
-        self._inside += 1
-        try:
-            return await self._receive(request, system, stream)
-        finally:
-            self._inside -= 1
+            answer = _full()
+        else:
+            self._inside += 1
+            try:
+                answer = await self._receive(request, system, stream)
+            finally:
+                self._inside -= 1
+        if received_stream(self.context, system, stream) is None:
+            system = stream = ""  # names that a stranger made up are no labels
+        TALLY.outcomes(system, INTAKE, [(stream, ANSWERS.get(answer.status_code, "refused"))])
+        return answer
 
     async def _receive(self, request: Request, system: str, stream: str) -> Response:
         known = received_stream(self.context, system, stream)

@@ -27,6 +27,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from tieout import clock
 from tieout.engine.context import Context
 from tieout.engine.findings import oldest_of
+from tieout.engine.telemetry import INTAKE
+from tieout.landscape.schema import Landscape
 from tieout.store import alerts, measures, workers
 from tieout.store.database import Connection
 from tieout.store.measures import CallTimes
@@ -68,8 +70,8 @@ METRICS = (
         "tieout_rows_total",
         "counter",
         ("flow", "hop", "bucket"),
-        "Rows that landed in a bucket of a hop: received, duplicate, recorded, superseded "
-        "(late), posted and so on",
+        "Rows that landed in a bucket of a hop: received, duplicate (a webhook again), recorded, "
+        "superseded (overtaken by a newer version, or late), posted and so on",
     ),
     Declared("tieout_held", "gauge", ("flow",), "Arrivals of a stream or flow held by a case"),
     Declared(
@@ -77,6 +79,13 @@ METRICS = (
         "counter",
         ("system", "flow", "kind", "outcome"),
         "Attempts by what they came to; kind is send, follow or look",
+    ),
+    Declared(
+        "tieout_intake_total",
+        "counter",
+        ("system", "stream", "answer"),
+        "Webhooks by what they came to: accepted (committed), not_genuine, unreadable, full and so "
+        "on; how many rows of them were new is in tieout_rows_total",
     ),
     Declared(
         "tieout_call_seconds",
@@ -163,7 +172,11 @@ class Measured(Collector):
     def collect(self) -> Iterable[Metric]:
         with self._context.database.transaction() as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            return [*self._record_plane(connection), *_systems(connection), *_machine(connection)]
+            return [
+                *self._record_plane(connection),
+                *_systems(connection, self._context.landscape),
+                *_machine(connection),
+            ]
 
     def _record_plane(self, connection: Connection) -> Iterator[Metric]:
         landscape, now = self._context.landscape, clock.now()
@@ -213,25 +226,33 @@ def _cases(connection: Connection, now: dt.datetime) -> Iterator[Metric]:
     yield _family("tieout_case_age_seconds", [(key, _age(now, one.oldest)) for key, one in groups])
 
 
-def _systems(connection: Connection) -> Iterator[Metric]:
+def _systems(connection: Connection, landscape: Landscape) -> Iterator[Metric]:
     now = clock.now()
+    counted = measures.outcomes(connection)
     yield _family(
         "tieout_attempts_total",
         [
             ((one.system, one.flow, one.kind, one.outcome), one.count)
-            for one in measures.outcomes(connection)
+            for one in counted
+            if one.kind != INTAKE
         ],
+    )
+    yield _family(
+        "tieout_intake_total",
+        [((one.system, one.flow, one.outcome), one.count) for one in counted if one.kind == INTAKE],
     )
     yield _latency(measures.call_times(connection))
     yield _family(
         "tieout_last_answer_seconds",
         [((name,), _age(now, at)) for name, at in measures.last_answers(connection).items()],
     )
+    doors = dict.fromkeys(landscape.systems, "open")  # who was never in trouble has no row
+    doors |= {one.system: one.state for one in measures.systems(connection)}
     yield _family(
         "tieout_system_open",
         [
-            ((one.system, one.state), one.state in ("open", "half_open"))
-            for one in measures.systems(connection)
+            ((system, state), state in ("open", "half_open"))
+            for system, state in sorted(doors.items())
         ],
     )
 

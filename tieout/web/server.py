@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from tieout.engine.logs import BadLogLevel, start_logs
 from tieout.engine.opening import UnknownEnvironment, open_context
 from tieout.rules.place import BadLandscape
 from tieout.store.database import DatabaseUnfit
@@ -34,6 +35,7 @@ def configured(app: FastAPI, port: int) -> uvicorn.Config:
         app,
         host="127.0.0.1",
         port=port,
+        log_config=None,  # what it says goes the way of all our logs
         log_level="error",
         access_log=False,
         server_header=False,
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         )
         return 1
     try:
+        start_logs("web")
         with open_context(
             asked.landscape,
             asked.environment,
@@ -73,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
                 signal.signal(stop, lambda *_: None)
             server.run()
             return 0 if server.started else 1
-    except (BadLandscape, DatabaseUnfit, UnknownEnvironment) as error:
+    except (BadLandscape, BadLogLevel, DatabaseUnfit, UnknownEnvironment) as error:
         print(f"the console cannot start: {error}", file=sys.stderr)
         return 1
 
