@@ -7,10 +7,11 @@ BIN := $(VENV)/bin
 ERP ?= netsuite
 DEMO := .demo/quote_to_cash$(if $(filter-out netsuite,$(ERP)),_$(ERP))
 ALL ?=
+ONLY ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test lint examples real-systems bench schemas browser clean
+.PHONY: help demo up down test promises lint examples real-systems bench schemas browser clean
 
 help:  ## Show the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -35,6 +36,9 @@ down: $(VENV)/.ready  ## Stop what 'make up' started
 
 test: lint browser  ## Run everything that must hold: lint, types, one-way rule, all tests
 	@$(BIN)/pytest -n $(JOBS) --dist loadfile  # a file's tests share what is costly to start
+
+promises: $(VENV)/.ready  ## Show every promise at its full count and print the table (up to 75 minutes); ONLY=P2 for some
+	@$(BIN)/python tools/promises.py $(ONLY)
 
 lint: $(VENV)/.ready  ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .
