@@ -272,7 +272,7 @@ def _print_preview(console: Console, seen: Preview) -> None:
     table = Table("document", "would be", "before", "after", "what differs", box=None)
     for one in [*writes, *stopped][:MOST_SHOWN]:
         table.add_row(
-            f"{one.system}.{one.stream} {one.reference}",
+            f"{one.system}.{one.stream} {one.reference}" if one.system else one.reference,
             one.move,
             _money(one.before, one.currency),
             _money(one.after, one.currency),
@@ -304,8 +304,9 @@ def _money(amount: Decimal | None, currency: str) -> str:
 def _difference(one: DocumentSeen) -> str:
     if one.why:
         return one.why
+    once = f"once {one.once}: " if one.once else ""
     named = [f"{field.field}: {field.before or '–'} → {field.after or '–'}" for field in one.fields]
-    return "; ".join(named[:4]) + (f" (+{len(named) - 4} fields)" if len(named) > 4 else "")
+    return once + "; ".join(named[:4]) + (f" (+{len(named) - 4} fields)" if len(named) > 4 else "")
 
 
 def _preview_json(seen: Preview) -> dict[str, object]:

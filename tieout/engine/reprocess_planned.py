@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from tieout.engine.context import Context
 from tieout.engine.planner import StepResult
 from tieout.engine.planning import take_documents_back, towards
+from tieout.engine.reprocess_gates import GATES, stopped_at
 from tieout.engine.steps import references
 from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.store import documents, intents, records
@@ -35,7 +36,9 @@ class DocumentSeen:
     """One document and what would happen to it.
 
     `move`: create, change, void, reverse and create, nothing, in flight, waits or held. `before`
-    and `after` are the amounts in `currency` that the target holds and would hold.
+    and `after` are the amounts in `currency` that the target holds and would hold. `once` says what
+    an earlier step waits for first. A step without a document (require, approve, wait, call) that
+    would not be passed at once stands for itself: `system` is empty, `stream` is its verb.
     """
 
     record_type: str
@@ -51,6 +54,7 @@ class DocumentSeen:
     before: Decimal | None = None
     after: Decimal | None = None
     fields: tuple[FieldChange, ...] = ()
+    once: str = ""
 
 
 def stopped(subject: str, case: NewCase, source_key: str | None) -> DocumentSeen:
@@ -72,18 +76,47 @@ def stopped(subject: str, case: NewCase, source_key: str | None) -> DocumentSeen
 def documents_of(
     context: Context, connection: Connection, flow: FlowSpec, subjects: Sequence[Record]
 ) -> list[DocumentSeen]:
-    """What every step of a flow would write for these records, in or out of its scope."""
+    """What every step of a flow would write for these records, in or out of its scope; a record
+    that a rule would stop is not looked at any further."""
     inside = [one for one in subjects if one.in_scope]
     outside = [one for one in subjects if not one.in_scope]
+    waits: dict[str, str] = {}
     seen: list[DocumentSeen] = []
-    for step in flow.steps:
-        if step.verb == "ensure" and inside:
+    for number, step in enumerate(flow.steps):
+        found: list[DocumentSeen] = []
+        if step.verb in GATES and inside:
+            stopped = stopped_at(context, connection, flow, number, inside)
+            found = [
+                _gate(one, step, *stopped[one.record_key])
+                for one in inside
+                if one.record_key in stopped
+            ]
+            waits |= {one.record_key: one.why for one in found if one.record_key not in waits}
+            inside = [one for one in inside if not stopped.get(one.record_key, (False, ""))[0]]
+        elif step.verb == "ensure" and inside:
             parents = _parents(context, connection, flow, step, inside)
-            seen += _step(context, connection, flow, step, parents, True)
+            found = _step(context, connection, flow, step, parents, True)
         elif step.verb == "write":
-            seen += _step(context, connection, flow, step, inside, True)
-            seen += _step(context, connection, flow, step, outside, False)
+            found = _step(context, connection, flow, step, inside, True)
+            found = [replace(one, once=waits.get(one.record_key, "")) for one in found]
+            found += _step(context, connection, flow, step, outside, False)
+        seen += found
     return seen
+
+
+def _gate(record: Record, step: StepSpec, held: bool, why: str) -> DocumentSeen:
+    return DocumentSeen(
+        record.record_type,
+        record.record_key,
+        record.source_key,
+        "",
+        step.verb,
+        step.name,
+        "held" if held else "waits",
+        why,
+        record.legal_entity,
+        record.currency,
+    )
 
 
 def _parents(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from tieout.store.database import Connection
+from tieout.store.runs import Run
 from tieout.store.totals import Movement
 
 REOPENED = ("recorded", "unchanged", "out_of_scope", "held")
@@ -87,6 +88,19 @@ def start_over(connection: Connection, record_keys: Sequence[str]) -> list[tuple
         (list(record_keys),),
     ).fetchall()
     return [(str(kind), str(key)) for kind, key in rows]
+
+
+def runs_anew(connection: Connection, flow: str, record_keys: Sequence[str]) -> dict[str, Run]:
+    """The runs of these records in a flow, by record key, as `start_over` leaves those that stand
+    still and as the others are."""
+    rows = connection.execute(
+        "SELECT run_id, flow, record_type, record_key, record_version, "
+        "revision + CASE WHEN state IN ('complete', 'undone') THEN 1 ELSE 0 END, 'forward', 0, "
+        "'ready', '', NULL, lane, legal_entity, partition_no FROM runs "
+        "WHERE flow = %s AND record_key = ANY(%s)",
+        (flow, list(record_keys)),
+    ).fetchall()
+    return {str(row[3]): Run(*row) for row in rows}
 
 
 def documents_of(connection: Connection, record_keys: Sequence[str]) -> list[int]:
