@@ -18,6 +18,7 @@ from tieout import clock
 from tieout.engine.collect import Taken, keep, understand
 from tieout.engine.compiled import Compiled
 from tieout.engine.context import Context
+from tieout.engine.dispatch import recover
 from tieout.engine.opening import load_checked
 from tieout.engine.rest import progress
 from tieout.engine.worker import lease_names, tick
@@ -77,6 +78,12 @@ class Loopback:
         for _ in range(times):
             self._renew()
             tick(self.context)
+
+    def succeed(self, context: Context) -> None:
+        """Another process takes over from the one that is dead: its leases, and what it sent."""
+        self.context = context
+        self._renew()
+        recover(context)
 
     def run(self, most_ticks: int = MOST_TICKS) -> None:
         """Tick until nothing moves."""

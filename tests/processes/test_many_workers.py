@@ -157,3 +157,24 @@ def test_workers_that_are_killed_and_frozen_lose_and_double_nothing(
 @pytest.mark.timeout(900)
 def test_four_workers_killed_at_random(many: QuickWorld, promise: Keeper) -> None:
     disturbed(many, MANY_KILLS, MANY_FREEZES, promise, "m")
+
+
+@pytest.mark.parametrize(
+    ("came", "wrong"),
+    [
+        (["1.00", "2.00", "3.00"], ""),
+        (["1.00", "3.00"], ""),  # an amendment that was overtaken before it left
+        (["1.00", "3.00", "3.00"], "doubled"),
+        (["1.00", "3.00", "2.00"], "inverted"),
+        (["1.00", "2.00"], "stale"),
+        ([], "missing"),
+    ],
+)
+def test_what_is_wrong_in_a_ledger_is_noticed(came: list[str], wrong: str) -> None:
+    """The test's own proof."""
+    totals = {"a": {"1.00": 1, "2.00": 2, "3.00": 3}}
+    story = {"entry-a": [(float(at), total) for at, total in enumerate(came)]}
+    found = shown(story, totals, [("a", 1), ("a", 3), ("a", 2)])
+    assert found.right == (not wrong)
+    if wrong:
+        assert list(getattr(found, wrong)) == ["a"]

@@ -68,14 +68,16 @@ class Worker:
             self.deaths += 1
             old = self.loop.context
             self.loop.clock.sleep(LEASE_SECONDS + 1)
-            self.loop.context = Context(
-                landscape=old.landscape,
-                environment=old.environment,
-                database=old.database,
-                compiled=old.compiled,
-                runner=old.runner,
-                actor=old.actor,
-                transports=old.transports,
+            self.loop.succeed(
+                Context(
+                    landscape=old.landscape,
+                    environment=old.environment,
+                    database=old.database,
+                    compiled=old.compiled,
+                    runner=old.runner,
+                    actor=old.actor,
+                    transports=old.transports,
+                )
             )
             self._mortal()
 
@@ -138,7 +140,14 @@ class Seed:
                 if progress(connection).at_rest:
                     return
             self.loop.clock.sleep(1)
-        raise AssertionError(f"seed {self.seed} never comes to rest")
+        raise AssertionError(f"seed {self.seed} never comes to rest: {self.moving()}")
+
+    def moving(self) -> list[object]:
+        """What is still under way, for whoever must find out why."""
+        return [
+            self.loop.rows(f"SELECT state, {more}, count(*) FROM {of} GROUP BY 1, 2")
+            for of, more in (("runs", "waits_for"), ("dispatches", "due_at"), ("cases", "words"))
+        ]
 
     def refuse_some(self) -> None:
         for key in [key for key in self.till.versions if key not in self.known]:
