@@ -12,7 +12,6 @@ from tieout import clock
 from tieout.cli import processes as children
 from tieout.cli.processes import Processes, log_tail
 from tieout.cli.shared import (
-    STATE_FOLDER,
     EnvironmentOption,
     FolderOption,
     JsonOption,
@@ -30,6 +29,7 @@ from tieout.engine.opening import open_context, renew
 from tieout.engine.telemetry import start_tracing
 from tieout.engine.worker import Tick, Worker
 from tieout.landscape.loader import load
+from tieout.landscape.stamp import stamp
 from tieout.rules.place import BadLandscape
 from tieout.store import audit, database
 from tieout.store import workers as rows
@@ -148,27 +148,19 @@ class _Renewer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._looked_at = clock.monotonic()
-        self._stamp = self._stamps()
+        self._stamp = stamp(context.landscape.folder)
 
     def __call__(self, _: Tick) -> None:
         if clock.monotonic() - self._looked_at < RENEW_SECONDS:
             return
         self._looked_at = clock.monotonic()
-        stamp = self._stamps()
-        if stamp == self._stamp:
+        now = stamp(self._context.landscape.folder)
+        if now == self._stamp:
             return
-        self._stamp = stamp
+        self._stamp = now
         try:
             if renew(self._context):
                 event("landscape in force", landscape=self._context.landscape.content_hash[:12])
         except BadLandscape as bad:
             for problem in bad.problems:
                 event("changed landscape refused", level="error", why=str(problem))
-
-    def _stamps(self) -> frozenset[tuple[str, int]]:
-        folder = self._context.landscape.folder
-        return frozenset(
-            (str(path), path.stat().st_mtime_ns)
-            for path in folder.rglob("*")
-            if path.suffix in {".yaml", ".csv", ".py"} and STATE_FOLDER not in path.parts
-        )

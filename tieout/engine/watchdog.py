@@ -28,6 +28,7 @@ from tieout.engine.logs import BadLogLevel, event, start_logs
 from tieout.engine.opening import load_checked
 from tieout.landscape.schema import Landscape
 from tieout.landscape.service_levels import AlertChannel
+from tieout.landscape.stamp import Stamp, stamp
 from tieout.rules.alerting import Quiet, Telling, decide
 from tieout.rules.place import BadLandscape
 from tieout.store import alerts, cases
@@ -51,6 +52,7 @@ class Watchdog:
         self._rates = Rates()
         self._silent: set[str] = set()
         self._refused = ""
+        self._stamped: Stamp | None = None
         self.landscape: Landscape
         self.targets: list[tuple[str, str]] = []
         self._take_up()
@@ -203,20 +205,12 @@ class Watchdog:
             self._refused = words_of_it
 
     def _take_up(self) -> None:
-        stamp = _stamp(self._folder)
-        if getattr(self, "_stamped", None) == stamp:
+        now = stamp(self._folder)
+        if self._stamped == now:
             return
         landscape, compiled = load_checked(self._folder)
         self.landscape, self.targets = landscape, sorted(compiled.streams)
-        self._stamped, self._refused = stamp, ""
-
-
-def _stamp(folder: Path) -> frozenset[tuple[str, int]]:
-    return frozenset(
-        (str(path), path.stat().st_mtime_ns)
-        for path in folder.rglob("*")
-        if path.suffix in {".yaml", ".csv", ".py"} and ".tieout" not in path.parts
-    )
+        self._stamped, self._refused = now, ""
 
 
 def _silent_finding(landscape: Landscape, system: str, age: dt.timedelta) -> Finding:
