@@ -23,6 +23,7 @@ from tieout.rules.slow_reading import (
 from tieout.rules.spec import FieldType
 
 MOST_TEXT_BYTES = 8 * 1024 * 1024  # one record
+MOST_BRACKETS = 100_000  # lists and objects of one record: each line costs time where it is judged
 MOST_BATCH_BYTES = 256 * 1024 * 1024
 MOST_SPLITS = 64  # refusals that are bisected in one batch; beyond it, the rest is read slowly
 ROW = "#row"
@@ -122,7 +123,19 @@ def _looks_like_an_object(text: str) -> bool:
         stripped = text.strip(" \t\r\n")
         if stripped[:1] != "{" or stripped[-1:] != "}":
             return False
-    return len(text) <= MOST_TEXT_BYTES and not is_nested_too_deeply(text)
+    return not _beyond_measure(text) and not is_nested_too_deeply(text)
+
+
+def _beyond_measure(text: str) -> str:
+    """Why nobody should read this text at all. Brackets within texts count too: counting must cost
+    less than reading."""
+    if len(text) > MOST_TEXT_BYTES:
+        return f"it is larger than {MOST_TEXT_BYTES // 2**20} MB"
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        return (
+            f"it has more than {MOST_BRACKETS:,} lists and objects: too many lines for one record"
+        )
+    return ""
 
 
 class _Work:
@@ -154,8 +167,8 @@ class _Work:
         good: list[tuple[int, dict[str, object]]] = []
         for index in range(start, end):
             try:
-                if len(self.texts[index]) > MOST_TEXT_BYTES:
-                    raise Unreadable("", "", f"it is larger than {MOST_TEXT_BYTES // 2**20} MB")
+                if why := _beyond_measure(self.texts[index]):
+                    raise Unreadable("", "", why)
                 good.append((index, read_slowly(self.texts[index], self.reader.fields)))
             except Unreadable as error:
                 self.bad.append(BadText(index, error.field, error.value, error.why))
