@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tieout.cli import processes as children
+from tieout.cli.doors import doors
 from tieout.cli.processes import CONSOLE_PORT, Processes
 from tieout.cli.programs import start_programs
 from tieout.cli.shared import (
@@ -198,6 +199,8 @@ def doctor(
         for system in landscape.systems:
             health = _health(context, system)
             findings.append((system, health[0], health[1]))
+        with context.database.transaction() as connection:
+            findings += doors(context, connection)
     for one in Processes(found).all():
         findings.append((one.name, one.running, f"pid {one.pid}, log {one.log}"))
     for name, well, words in findings:

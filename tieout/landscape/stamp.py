@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -20,5 +21,6 @@ def stamp(folder: Path) -> Stamp:
         for name in files:
             path = Path(where, name)
             if path.suffix in SUFFIXES:
-                found.append((str(path), path.stat().st_mtime_ns))
+                with contextlib.suppress(FileNotFoundError):  # an editor's lock, or gone just now
+                    found.append((str(path), path.stat().st_mtime_ns))
     return frozenset(found)
