@@ -13,6 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import hmac
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,7 +46,7 @@ _PLAIN = {
 _ARRIVED = """
 SELECT a.source_key, a.source_version::int, a.state, a.deleted, p.payload, k.times, r.legal_entity,
     r.period, r.currency, r.amount, r.in_scope, r.version = h.version, u.state, d.state,
-    d.refused_intent IS NOT NULL
+    d.refused_intent IS NOT NULL, d.reference
 FROM arrivals a JOIN payloads p USING (arrival_id) JOIN arrival_keys k USING (arrival_id)
 LEFT JOIN records r ON r.record_type = a.record_type AND r.record_key = a.record_key
     AND r.version = a.record_version
@@ -125,7 +126,7 @@ def balance(loop: Loopback, books: Books, till: Till, period_of: PeriodOf) -> Ba
 
 def _place(found: Balance, books: Books, row: tuple[Any, ...], period_of: PeriodOf) -> None:
     key, version, state, deleted, payload, times, entity, period, currency, amount = row[:10]
-    in_scope, newest, run, document, refused = row[10:]
+    in_scope, newest, run, document, refused, reference = row[10:]
     bucket = _PLAIN.get(state) or _of_record(deleted, in_scope, newest, run, document, refused)
     facts = facts_of(payload, period_of)
     ours = bucket in ("posted", "rejected", "in flight") and state == "recorded"
@@ -137,7 +138,7 @@ def _place(found: Balance, books: Books, row: tuple[Any, ...], period_of: Period
         found.buckets["duplicate"][facts.group].add(name, facts.amount, times - 1)
     if bucket == "posted":
         found.posted[facts.group].add(key, facts.amount)
-        for held in books.held("entry", f"entry-{key}"):
+        for held in books.held("entry", reference):
             if held["status"] == "booked":
                 there = _shown(held, entity, period_of)
                 found.there[there.group].add(key, there.amount)
@@ -162,10 +163,15 @@ def _shown(held: Mapping[str, Any], entity: str, period_of: PeriodOf) -> Facts:
     return Facts(group_of(entity, period, held["currency"]), Decimal(held["total"]))
 
 
+def key_of(reference: str) -> str:
+    """The invoice an entry is about; what was taken back and booked again has a number behind."""
+    return re.sub(r"^entry-|-R\d+$", "", reference)
+
+
 def booked(books: Books) -> set[str]:
     """Keys of all entries that the target holds and that were not taken back."""
     return {
-        str(one["reference"]).removeprefix("entry-")
+        key_of(one["reference"])
         for one in books.documents["entry"].values()
         if one["status"] == "booked"
     }
@@ -176,7 +182,7 @@ def inversions(effects: Iterable[tuple[str, Decimal]], till: Till) -> list[str]:
     last: dict[str, int] = {}
     found = []
     for reference, total in effects:
-        key = reference.removeprefix("entry-")
+        key = key_of(reference)
         version = till.versions[key][total]
         if version < last.get(key, 0):
             found.append(key)
