@@ -36,6 +36,12 @@ ERRORS = ErrorTable(
         ),
         ErrorRule(
             "drift",
+            "a line of the file does not end",
+            "Have the file made anew, as lines; it is no such file, or it was damaged on its way.",
+            code=("ENDLESS",),
+        ),
+        ErrorRule(
+            "drift",
             "the file's columns are not the declared ones",
             "Correct the interface in systems/, or have the file made as agreed.",
             code=("COLUMNS",),

@@ -18,6 +18,7 @@ from tieout.connectors.files.streams import Source
 from tieout.ports.connector import Item
 
 MOST_LINE_BYTES = 4 * 1024 * 1024
+MOST_SKIPPED_BYTES = 64 * 1024 * 1024  # of one line; no end after that, and it is no line
 SHOWN_BYTES = 400
 BOM = b"\xef\xbb\xbf"
 
@@ -28,17 +29,20 @@ class Lines:
     """Takes lines off a file and counts. `line` and `offset` stand after what was taken; `cut`
     says that the last one lacked its line break, `over` that it was longer than allowed."""
 
-    def __init__(self, file: BinaryIO, offset: int, line: int) -> None:
+    def __init__(self, file: BinaryIO, name: str, offset: int, line: int) -> None:
         self._file = file
+        self._name = name
         self.offset = offset
         self.line = line
         self.cut = False
         self.over = False
         self._taken = 0  # lines of the last row
+        self._size = 0  # and its bytes, also those that were left out
 
     def next(self, *, quoted: bool = False) -> bytes:
         """The next row with its line break; empty at the end. With `quoted`, a row goes on while a
-        double quote is open. Of a row that is too long only the beginning is kept."""
+        double quote is open. Of a row that is too long only the beginning is kept. Raises
+        VendorFault for one without an end in sight."""
         self.over = False
         row = self._file.readline(MOST_LINE_BYTES)
         self._taken = 1
@@ -50,13 +54,14 @@ class Lines:
             row, size = self._quoted(row)
         if not row:
             self._taken = 0
+        self._size = size
         self.offset += size
         self.line += self._taken
         return row
 
-    def put_back(self, row: bytes) -> None:
-        """The row was not whole: it is taken again when it is."""
-        self.offset -= len(row)
+    def put_back(self) -> None:
+        """The last row was not whole: it is taken again when it is."""
+        self.offset -= self._size
         self.line -= self._taken
 
     def at_end(self) -> bool:
@@ -73,6 +78,12 @@ class Lines:
             if rest.endswith(b"\n"):
                 self.cut = False
                 break
+            if skipped > MOST_SKIPPED_BYTES:
+                raise fault(
+                    "ENDLESS",
+                    f"{self._name}, line {self.line + 1} goes on for more than "
+                    f"{MOST_SKIPPED_BYTES // 1024**2} MB",
+                )
         return skipped
 
     def _quoted(self, row: bytes) -> tuple[bytes, int]:

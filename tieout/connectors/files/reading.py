@@ -20,6 +20,7 @@ from tieout.connectors.files.errors import fault
 from tieout.connectors.files.lines import Lines, row_reader
 from tieout.connectors.files.streams import Source
 from tieout.ports.connector import Item, Page
+from tieout.ports.errors import VendorFault
 from tieout.ports.session import Session
 
 ROWS_PER_PAGE = 5_000
@@ -94,15 +95,20 @@ def _lines(
         if start.offset and folder.seen(file, start.offset) != start.seen:
             raise fault("CHANGED", f"{start.file} holds something else before byte {start.offset}")
         file.seek(start.offset)
-        lines = Lines(file, start.offset, start.line)
+        lines = Lines(file, start.file, start.offset, start.line)
         make = row_reader(source, start.file, file)
         items: list[Item] = []
         while len(items) < most_rows and lines.offset - start.offset < MOST_PAGE_BYTES:
-            line = lines.next(quoted=source.csv)
+            try:
+                line = lines.next(quoted=source.csv)
+            except VendorFault:  # told at the next page: what stands before it comes in first
+                if not items:
+                    raise
+                break
             if not line:
                 break
             if lines.cut and not marker:
-                lines.put_back(line)
+                lines.put_back()
                 break
             item = make(line, lines)
             if item is not None:
