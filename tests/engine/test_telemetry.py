@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from tests.engine.house import House
 from tieout.engine import telemetry
 from tieout.engine.logs import BadLogLevel, event, quiet, start_logs
 from tieout.ports.http import NoAnswer, Request, Response
@@ -123,6 +124,24 @@ def test_calls_are_counted_and_traced_without_their_secrets(spans: InMemorySpanE
     told = [one.to_json() for one in spans.get_finished_spans()]
     assert len(told) == 3
     assert CANARY not in "".join(told)
+
+
+@pytest.mark.parametrize("name", ["arrive", "resolve"])
+def test_what_arrives_and_is_resolved_is_traced_by_the_key_of_its_record(
+    home: House, spans: InMemorySpanExporter, name: str
+) -> None:
+    account, product = home.seller.account(), home.seller.product()
+    home.seller.deal("1", account, product)
+    home.run()
+    traced = {
+        key
+        for one in spans.get_finished_spans()
+        if one.name == name and one.attributes is not None
+        for key in one.attributes.get("tieout.keys", ())  # type: ignore[union-attr]
+    }
+    records = {key for (key,) in home.rows("SELECT record_key FROM record_heads")}
+    assert records
+    assert records <= traced
 
 
 def test_without_otel_there_is_no_tracer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,16 @@ from functools import partial
 from tieout import clock
 from tieout.engine import comparing, pacing, sweeping, trouble
 from tieout.engine.context import Context
-from tieout.engine.taking_in import NOTHING, Collected, incoming, received, store
+from tieout.engine.taking_in import (
+    NOTHING,
+    Collected,
+    arrival,
+    incoming,
+    keys_of,
+    received,
+    store,
+)
+from tieout.engine.telemetry import span
 from tieout.ports.connector import InboundCall, Item, Reads, Received, Receives
 from tieout.ports.errors import CursorExpired
 from tieout.store import arrivals
@@ -117,7 +126,11 @@ def keep(context: Context, connection: Connection, batch: Sequence[Taken]) -> No
     for (system, stream), rows in sorted(items.items()):
         if rows:
             rows_in = incoming(context, system, stream, rows)
-            stored = arrivals.store_page(connection, system, stream, rows_in, received_by="webhook")
+            told = arrival(system, stream, len(rows))
+            with span("arrive", told, keys_of(context, system, stream, rows)):
+                stored = arrivals.store_page(
+                    connection, system, stream, rows_in, received_by="webhook"
+                )
             movements += received(system, stream, stored.new, stored.repeated)
     for system, asked in sorted(hints.items()):
         if asked:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tieout.engine.context import Context
 from tieout.engine.facts import NO_FACTS, Facts, facts_of
+from tieout.engine.telemetry import span
 from tieout.finance.digest import digest_bytes, record_key
 from tieout.finance.period import NoPeriod
 from tieout.landscape.schema import FlowSpec
@@ -106,6 +107,17 @@ class Maker:
         heads: dict[str, Head],
     ) -> None:
         """Settle every arrival: recorded, unchanged, out of scope, or held by a case."""
+        told: dict[str, object] = {"record": self.spec.name, "count": len(fresh)}
+        with span("resolve", told, lambda: [keys[one.source_key] for one in fresh]):
+            self._make(fresh, result, keys, heads)
+
+    def _make(
+        self,
+        fresh: Sequence[Arrival],
+        result: MappingResult,
+        keys: dict[str, str],
+        heads: dict[str, Head],
+    ) -> None:
         by_id = {one.arrival_id: one for one in fresh}
         failed: dict[int, list[FieldError]] = defaultdict(list)
         for error in result.errors:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from tieout import clock
 from tieout.engine import trouble
 from tieout.engine.context import Context
+from tieout.engine.telemetry import span
+from tieout.finance.digest import record_key
 from tieout.finance.outcome import Written
 from tieout.ports.connector import Item
 from tieout.store import arrivals
@@ -48,7 +50,11 @@ def store(
 ) -> Collected:
     """Rows that were just read from a system, and the cursor that read them: one commit. `beside`
     is what else belongs into that commit."""
-    with context.transaction() as connection:
+    told, keys = arrival(system, stream, len(items)), keys_of(context, system, stream, items)
+    with (
+        span("arrive", told, keys),
+        context.transaction() as connection,
+    ):
         stored = arrivals.store_page(
             connection,
             system,
@@ -65,6 +71,27 @@ def store(
         if beside is not None:
             beside(connection)
     return Collected(stored.new, stored.repeated)
+
+
+def arrival(system: str, stream: str, count: int) -> dict[str, object]:
+    """What a span of arrivals says beside their keys."""
+    return {"system": system, "stream": stream, "count": count}
+
+
+def keys_of(
+    context: Context, system: str, stream: str, items: Sequence[Item]
+) -> Callable[[], list[str]]:
+    """The keys of the records that these rows are about, for who traces; none where no mapping
+    makes records of the stream."""
+
+    def keys() -> list[str]:
+        mapping = context.compiled.inbound.get((system, stream))
+        if mapping is None:
+            return []
+        kind = mapping.spec.target
+        return [record_key(kind, system, one.key) for one in items if one.key]
+
+    return keys
 
 
 def received(system: str, stream: str, new: int, repeated: int) -> list[Movement]:
