@@ -41,7 +41,7 @@ from tieout.store.embedded import Embedded
 from tieout.store.leases import LEASE_SECONDS
 from tieout.store.records import Record
 
-FEW_SEEDS, MANY_SEEDS = 1, 20
+FEW_SEEDS, MANY_SEEDS = 1, 12
 FEW_STEPS, MANY_STEPS = 25, 40
 MOST_AT_ONCE = 8
 DEATH_SHARE = 0.02  # of transactions: the worker dies before or after the commit
