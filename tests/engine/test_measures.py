@@ -9,7 +9,8 @@ from tieout.store import measures
 
 
 def test_every_attempt_is_counted_by_what_it_came_to(home: House) -> None:
-    """The counters are those of the evidence: sends, questions after jobs, looks."""
+    """The counters are those of the evidence: sends, questions after jobs, and looks; what a look
+    that agreed has to say stands in its proof."""
     TALLY.take()
     account, product = home.seller.account(), home.seller.product()
     home.seller.deal("1", account, product)
@@ -18,7 +19,9 @@ def test_every_attempt_is_counted_by_what_it_came_to(home: House) -> None:
     _, counted = TALLY.take()
     told = home.rows(
         "SELECT d.system, d.flow, a.kind, a.outcome, count(*) FROM attempts a "
-        "JOIN dispatches d USING (dispatch_id) GROUP BY 1, 2, 3, 4"
+        "JOIN dispatches d USING (dispatch_id) GROUP BY 1, 2, 3, 4 UNION ALL "
+        "SELECT d.system, d.flow, 'look', p.verdict, count(*) FROM proofs p "
+        "JOIN dispatches d USING (dispatch_id) WHERE p.verdict = 'agrees' GROUP BY 1, 2, 4"
     )
     assert counted == {tuple(row[:4]): row[4] for row in told}
     assert {kind for _, _, kind, _ in counted} == {"send", "follow", "look"}

@@ -12,7 +12,7 @@ import pytest
 from tests.engine.house import House, Plant
 from tests.engine.test_flow import order, totals
 from tests.promises.figures import Keeper
-from tieout.engine import flow, pacing
+from tieout.engine import flow, pacing, resolve
 from tieout.engine.collect import collect
 from tieout.ports.http import Request, Response
 from tieout.store import systems
@@ -340,6 +340,7 @@ def test_a_system_with_too_much_under_way_is_planned_no_further(
     monkeypatch.setattr(pacing, "MOST_DISPATCHES_OPEN", 2)
     monkeypatch.setattr(flow, "MOST_RUNS_PER_ROUND", 1)
     monkeypatch.setattr(flow, "MOST_ROUNDS", 1)
+    monkeypatch.setattr(resolve, "MOST_PER_BATCH", 1)
     deals(home, 10)
     most = 0
     for _ in range(400):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.engine.house import House
 from tests.engine.test_flow import net_invoiced, order, planned, totals
-from tieout.engine import confirm, dispatch, worker
+from tieout.engine import dispatch, judging, worker
 from tieout.engine.worker import Worker, tick
 from tieout.store import dispatches, leases, proofs
 from tieout.store.leases import LEASE_SECONDS, LeaseLost
@@ -57,11 +57,11 @@ def before_the_outcome_is_kept(home: House, patch: pytest.MonkeyPatch) -> None:
 
 
 def before_the_look(home: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(confirm, "_look", die)
+    patch.setattr(judging, "look", die)
 
 
 def before_the_proof(home: House, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(confirm, "_commit", die)
+    patch.setattr(judging, "keep", die)
 
 
 def within_the_proof(home: House, patch: pytest.MonkeyPatch) -> None:

@@ -67,3 +67,11 @@ def test_a_decimal_keeps_every_digit(database: Database) -> None:
         row = connection.execute("SELECT (%s::numeric[])[1]", ([amount],)).fetchone()
     assert row == (amount,)
     assert str(row[0]) == "12345678901234567.890000"
+
+
+def test_amounts_that_are_equal_keep_their_own_scale(database: Database) -> None:
+    with database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT v::text FROM unnest(%s::numeric[]) AS t (v)", ([Decimal("1.0"), Decimal("1")],)
+        ).fetchall()
+    assert [row[0] for row in rows] == ["1.0", "1"]

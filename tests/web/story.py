@@ -109,7 +109,7 @@ def _record(
         connection,
         [Settled(arrival_id, "recorded", "sales_order", one.record_key, version, entity)],
     )
-    runs.want(
+    runs.start(
         connection,
         [
             Wanted(

@@ -10,13 +10,13 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 
 from tieout import clock
-from tieout.engine import pacing, trouble
+from tieout.engine import judging, pacing, trouble
+from tieout.engine.calls import LANDED, Answer, Call, answer_of
 from tieout.engine.context import Context
+from tieout.engine.judging import Verdicts
 from tieout.engine.pacing import Rooms
 from tieout.engine.telemetry import TALLY
 from tieout.finance.outcome import (
@@ -28,26 +28,14 @@ from tieout.finance.outcome import (
     Unknown,
     Written,
 )
-from tieout.ports.connector import Document, Follows, Job, Write, Writes
-from tieout.store import dispatches, documents, intents, proofs, runs
+from tieout.ports.connector import Document, Write
+from tieout.store import dispatches, documents, intents, proofs
 from tieout.store.database import Connection
 from tieout.store.dispatches import Change, Dispatch
 from tieout.store.proofs import Attempt
 
 MOST_PER_CALL = 5_000
 HOLD_BACK_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One call to one stream: what goes out, or what is asked about."""
-
-    kind: str  # send or follow
-    system: str
-    stream: str
-    dispatches: tuple[Dispatch, ...]
-    writes: tuple[Write, ...]
-    started_at: dt.datetime
 
 
 def recover(context: Context) -> int:
@@ -111,7 +99,7 @@ def follow(context: Context) -> int:
         return _carry_out(context, calls)
 
 
-def _ask_after(context: Context, system: str, stream: str, rooms: Rooms) -> _Call | None:
+def _ask_after(context: Context, system: str, stream: str, rooms: Rooms) -> Call | None:
     if not rooms.of(system, 1):
         return None
     with context.transaction() as connection:
@@ -128,7 +116,7 @@ def _ask_after(context: Context, system: str, stream: str, rooms: Rooms) -> _Cal
     if not due:
         return None
     rooms.take(system, 1)
-    return _Call("follow", system, stream, tuple(due), tuple(writes), clock.now())
+    return Call("follow", system, stream, tuple(due), tuple(writes), clock.now())
 
 
 def fence(context: Context, one: Dispatch) -> dt.timedelta:
@@ -168,7 +156,7 @@ def _due(context: Context, state: str) -> list[tuple[str, str]]:
         )
 
 
-def _begin(context: Context, system: str, stream: str, rooms: Rooms) -> _Call | None:
+def _begin(context: Context, system: str, stream: str, rooms: Rooms) -> Call | None:
     """Choose what leaves now and commit that it leaves."""
     spec = context.compiled.streams[system, stream]
     batched = any(
@@ -209,7 +197,7 @@ def _begin(context: Context, system: str, stream: str, rooms: Rooms) -> _Call | 
         sent = dispatches.start_sending(connection, batch, delivery=together if batched else "")
     rooms.take(system, 1 if batched else len(batch))
     context.warm.sent(one.dispatch_id for one in sent)
-    return _Call("send", system, stream, tuple(sent), tuple(writes), clock.now())
+    return Call("send", system, stream, tuple(sent), tuple(writes), clock.now())
 
 
 def _job_under_way(connection: Connection, system: str, stream: str) -> bool:
@@ -218,83 +206,64 @@ def _job_under_way(connection: Connection, system: str, stream: str) -> bool:
     )
 
 
-def _carry_out(context: Context, calls: Sequence[_Call]) -> int:
+def _carry_out(context: Context, calls: Sequence[Call]) -> int:
     """Make the calls side by side and commit each one's outcomes as it returns."""
     if not calls:
         return 0
     for call in calls:
         context.session(call.system)  # opened here: sessions are made by one thread
     with clock.executor(len(calls)) as pool:
-        for call, outcomes in zip(
-            calls, pool.map(lambda one: _answers(context, one), calls), strict=True
+        for call, answer in zip(
+            calls, pool.map(lambda one: answer_of(context, one), calls), strict=True
         ):
-            _commit(context, call, outcomes)
+            _commit(context, call, answer)
     return sum(len(call.dispatches) for call in calls)
 
 
-def _answers(context: Context, call: _Call) -> Sequence[Outcome]:
-    """What the connector says; a fault of its own is an answer too, never the worker's end."""
-    writing = call.kind == "send"
-    ask = partial(_write if writing else _follow, context, call)
-    return trouble.answers(ask, len(call.dispatches), writing=writing)
-
-
-def _write(context: Context, call: _Call) -> Sequence[Outcome]:
-    connector = context.connector(call.system)
-    if not isinstance(connector, Writes):
-        raise TypeError(f"{call.system} does not write; `tieout check` should have said so")
-    return connector.write(context.session(call.system), call.stream, call.writes)
-
-
-def _follow(context: Context, call: _Call) -> Sequence[Outcome]:
-    connector, session = context.connector(call.system), context.session(call.system)
-    if not isinstance(connector, Follows):
-        raise TypeError(f"{call.system} accepted a job but does not follow any")
-    jobs: dict[str, list[int]] = {}
-    for index, one in enumerate(call.dispatches):
-        jobs.setdefault(one.handle, []).append(index)
-    answers = connector.follow(
-        session,
-        call.stream,
-        [Job(handle, tuple(call.writes[i] for i in at)) for handle, at in jobs.items()],
-    )
-    by_index: dict[int, Outcome] = {}
-    for indexes, outcomes in zip(jobs.values(), answers, strict=True):
-        by_index.update(zip(indexes, outcomes, strict=True))
-    return [by_index[index] for index in range(len(call.dispatches))]
-
-
-def _commit(context: Context, call: _Call, outcomes: Sequence[Outcome]) -> None:
-    """One transaction: new states, evidence, system pauses, refusals."""
+def _commit(context: Context, call: Call, answer: Answer) -> None:
+    """One transaction: new states, evidence and proofs, system pauses, refusals; and whatever
+    waited for a proof goes on."""
     now = clock.now()
-    changes: list[Change] = []
-    refusals: list[tuple[int, str, str]] = []
     session = context.session(call.system)
-    outcomes = [trouble.redacted(one, session) for one in outcomes]
+    outcomes = [trouble.redacted(one, session) for one in answer.outcomes]
+    spec = context.compiled.streams[call.system, call.stream]
+    verdicts = Verdicts(attempts=_attempts(call, outcomes))
     with context.transaction() as connection:
         free_at = _note_system(context, connection, call, outcomes, now)
+        look_at = now
+        if answer.look_failed is not None:  # confirm looks again
+            said = answer.look_failed
+            doing = f"find {call.stream}"
+            free_at = trouble.note_failure(context, connection, call.system, said, doing)
+            look_at = max(free_at, now + dt.timedelta(seconds=trouble.back_off_seconds(1)))
         documents.lock(connection, [one.document_id for one in call.dispatches])
-        for one, outcome in zip(call.dispatches, outcomes, strict=True):
-            changes.append(_change(context, call, one, outcome, free_at, now))
+        for one, write, outcome in zip(call.dispatches, call.writes, outcomes, strict=True):
+            if answer.seen is not None and isinstance(outcome, LANDED):
+                target = outcome.target_id or one.target_id
+                landed = one.moved(
+                    "written", one.attempts, one.looks, one.handle, one.delivery_id, target
+                )
+                judging.judge(context, verdicts, spec, landed, write, answer.seen)
+                continue
+            change = _change(context, call, one, outcome, max(free_at, now), now, look_at)
+            verdicts.changes.append(change)
             if isinstance(outcome, Rejected):
-                refusals.append((one.document_id, f"{one.action}/{one.digest}", _refusal(outcome)))
-        dispatches.change(connection, changes)
-        documents.refuse(connection, refusals)
-        proofs.log_attempts(connection, _attempts(call, outcomes), context.worker)
-        refused = [str(document_id) for document_id, _, _ in refusals]
-        runs.wake(connection, "document", refused)
+                refused = (one.document_id, f"{one.action}/{one.digest}", _refusal(outcome))
+                verdicts.refusals.append(refused)
+        judging.keep(context, connection, verdicts)
     left = [
         (one.flow, type(outcome).__name__)
         for one, outcome in zip(call.dispatches, outcomes, strict=True)
         if not trouble.is_held_back(outcome)
     ]
     TALLY.outcomes(call.system, call.kind, left)
+    TALLY.outcomes(call.system, "look", verdicts.came)
 
 
 def _note_system(
     context: Context,
     connection: Connection,
-    call: _Call,
+    call: Call,
     outcomes: Sequence[Outcome],
     now: dt.datetime,
 ) -> dt.datetime:
@@ -303,23 +272,21 @@ def _note_system(
     turn = context.session(call.system).turn
     failed = turn.take_failed() if turn is not None and turn.requests else None
     steward = context.steward_of(call.system)
-    free_at = trouble.note_all(
-        connection, call.system, outcomes, steward, doing, most_failed=failed
-    )
-    return max(free_at, now)
+    return trouble.note_all(connection, call.system, outcomes, steward, doing, most_failed=failed)
 
 
 def _change(
     context: Context,
-    call: _Call,
+    call: Call,
     one: Dispatch,
     outcome: Outcome,
     free_at: dt.datetime,
     now: dt.datetime,
+    look_at: dt.datetime,
 ) -> Change:
     match outcome:
         case Written(target_id=target) | AlreadyThere(target_id=target):
-            return Change(one.dispatch_id, "written", now, one.handle, target)
+            return Change(one.dispatch_id, "written", look_at, one.handle, target)
         case Accepted(handle=handle, look_after_seconds=seconds):
             return Change(one.dispatch_id, "accepted", now + dt.timedelta(seconds=seconds), handle)
         case Rejected():
@@ -350,19 +317,18 @@ def _refusal(outcome: Rejected) -> str:
     )
 
 
-def _attempts(call: _Call, outcomes: Sequence[Outcome]) -> list[Attempt]:
-    details: Mapping[int, Outcome] = dict(enumerate(outcomes))
+def _attempts(call: Call, outcomes: Sequence[Outcome]) -> list[Attempt]:
     found = []
-    for index, one in enumerate(call.dispatches):
-        if trouble.is_held_back(details[index]):
+    for one, outcome in zip(call.dispatches, outcomes, strict=True):
+        if trouble.is_held_back(outcome):
             continue  # it never left: there is nothing to give evidence of
-        detail = trouble.detail_of(details[index])
+        detail = trouble.detail_of(outcome)
         found.append(
             Attempt(
                 one.dispatch_id,
                 one.attempts,
                 call.kind,
-                type(details[index]).__name__,
+                type(outcome).__name__,
                 detail.code,
                 detail.words[:1000],
                 detail.http_status,

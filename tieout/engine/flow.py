@@ -23,7 +23,7 @@ from tieout.engine.work import Step, Work
 from tieout.landscape.schema import FlowSpec, Verb
 from tieout.store import approvals, cases, runs
 from tieout.store.database import Connection
-from tieout.store.dispatches import LeftMeanwhile
+from tieout.store.dispatches import Dispatch, LeftMeanwhile
 from tieout.store.documents import RegisteredMeanwhile
 from tieout.store.records import Record
 from tieout.store.runs import Advance, Run
@@ -63,22 +63,46 @@ def advance(context: Context, *, most: int = 0, lane: str = "") -> int:
 
 def advance_fresh(
     context: Context, connection: Connection, fresh: Sequence[Run], known: Sequence[Record]
-) -> int:
-    """Advance runs that were started in this very transaction; returns how many.
+) -> None:
+    """Advance runs that were started in this very transaction.
 
     `known` are newest records that the caller has at hand: nobody reads them back. Runs of
-    partitions that are not ours stay ready for whoever holds them; if a plan left meanwhile, all
-    of them stay ready.
+    partitions that are not ours, and of flows that are held back, stay ready for a later round; if
+    a plan left meanwhile, all of them do.
     """
-    ours = set(context.partitions())
-    mine = [run for run in fresh if run.partition_no in ours]
     at_hand = {(one.record_type, one.record_key): one for one in known}
+    _at_once(Work(context, connection, at_hand), fresh)
+
+
+def carry_on(context: Context, connection: Connection, proven: Sequence[Dispatch]) -> None:
+    """Runs that waited for these documents, proven in this very transaction, go on at once; those
+    that wait for more, or elsewhere, are made ready. The documents are locked by the caller."""
+    if not proven:
+        return
+    waiting = runs.waiting_for(connection, [one.document_id for one in proven])
+    just = {(one.system, one.stream, one.record_key): one for one in proven}
+    gone = _at_once(
+        Work(context, connection, proven=just),
+        [run for run in waiting if run.mode == "forward" and not run.waits_many],
+    )
+    runs.wake_runs(connection, [run.run_id for run in waiting if run.run_id not in gone])
+
+
+def _at_once(work: Work, some: Sequence[Run]) -> set[int]:
+    """Advance those of these runs that are ours to advance, unless a plan left meanwhile; returns
+    the ids of those that were advanced."""
+    ours = set(work.context.partitions())
+    mine = [run for run in some if run.partition_no in ours]
+    if not mine:
+        return set()
+    held = pacing.held_flows(work.context, work.connection)
+    mine = [run for run in mine if run.flow not in held]
     try:
-        with connection.transaction():
-            _advance(Work(context, connection, at_hand), mine)
+        with work.connection.transaction():
+            _advance(work, mine)
     except MEANWHILE:
-        return 0
-    return len(mine)
+        return set()
+    return {run.run_id for run in mine}
 
 
 def _round(context: Context, most: int, lane: str) -> int:

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
+from tieout.engine import flow
 from tieout.engine.context import Context
 from tieout.engine.lookups import Lookups, keep_rates
 from tieout.engine.record_making import Batch, Maker, wanted
@@ -38,14 +39,13 @@ def resolve(context: Context) -> int:
         groups[one.system, one.stream].append(one)
     for (system, stream), group in groups.items():
         with context.transaction() as connection:
-            made = _resolve_stream(context, connection, system, stream, group)
-        context.warm.recorded(made)
+            _resolve_stream(context, connection, system, stream, group)
     return len(new)
 
 
 def _resolve_stream(
     context: Context, connection: Connection, system: str, stream: str, group: Sequence[Arrival]
-) -> list[Record]:
+) -> None:
     mapping = context.compiled.inbound.get((system, stream))
     if mapping is None:
         nobody = Batch(f"{system}.{stream}")
@@ -53,7 +53,7 @@ def _resolve_stream(
             nobody.settle(one, "out_of_scope")
         arrivals.settle(connection, nobody.settled)
         keep(connection, nobody.tally)
-        return []
+        return
     spec = context.landscape.records[mapping.spec.target]
     batch = Batch(f"{system}.{stream}")
     newest = _newest_of_batch(group, batch)
@@ -80,7 +80,6 @@ def _resolve_stream(
     maker = Maker(context, batch, spec, system, stream)
     maker.make(fresh, result, keys, heads)
     _write(context, connection, batch, lookups, system, stream)
-    return batch.records
 
 
 def _newest_of_batch(group: Sequence[Arrival], batch: Batch) -> list[Arrival]:
@@ -193,8 +192,9 @@ def _write(
         records_came(context, connection, batch.records)
     if batch.heads:
         records.move_heads(connection, batch.heads)
-    runs.want(connection, batch.wanted)
     keep_rates(connection, lookups.used.values())
     arrivals.settle(connection, batch.settled)
     keep(connection, batch.tally)
     audit.record(connection, context.actor, "resolve", evidence.of_records(batch.records))
+    started = runs.start(connection, batch.wanted)
+    flow.advance_fresh(context, connection, started, batch.records)

@@ -82,7 +82,13 @@ def require(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResul
 
 def write(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:
     """The run's own record, rendered by the step's mapping, is in the target."""
-    own = work.of_runs(step.flow, group)
+    results = {
+        run.run_id: StepResult(passed=True, document=document)
+        for run in group
+        if work.proven and (document := work.just_proven(step.spec, run)) is not None
+    }
+    rest = [run for run in group if run.run_id not in results]
+    own = work.of_runs(step.flow, rest)
     progress = towards(
         work.context,
         work.connection,
@@ -91,9 +97,9 @@ def write(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]
         list(own.values()),
         step.spec.on_change,
     )
-    return {
-        run.run_id: for_run(progress[run.record_key], run, own[run.record_key]) for run in group
-    }
+    for run in rest:
+        results[run.run_id] = for_run(progress[run.record_key], run, own[run.record_key])
+    return results
 
 
 def take_back(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepResult]:

@@ -11,6 +11,7 @@ from tieout.landscape.schema import FlowSpec, StepSpec
 from tieout.store import records
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
+from tieout.store.dispatches import Dispatch
 from tieout.store.records import Record
 from tieout.store.runs import Run
 
@@ -18,11 +19,13 @@ from tieout.store.runs import Run
 @dataclass
 class Work:
     """One round. `at_hand` holds newest records by (type, key): read once, or brought along by
-    whoever just made them."""
+    whoever just made them. `proven` holds dispatches proven in this very transaction, by (system,
+    stream, record key)."""
 
     context: Context
     connection: Connection
     at_hand: dict[tuple[str, str], Record] = field(default_factory=dict)
+    proven: Mapping[tuple[str, str, str], Dispatch] = field(default_factory=dict)
 
     def newest(self, record_type: str, record_keys: Sequence[str]) -> Mapping[str, Record]:
         """The newest version of each of these records that exists, by record key."""
@@ -39,6 +42,16 @@ class Work:
     def of_runs(self, flow: FlowSpec, group: Sequence[Run]) -> Mapping[str, Record]:
         """The runs' own records, by record key."""
         return self.newest(flow.record_type, [run.record_key for run in group])
+
+    def just_proven(self, step: StepSpec, run: Run) -> int | None:
+        """The document of this step if it was proven just now to hold what the step would write:
+        the same record version by the same mapping and landscape makes the same bytes."""
+        one = self.proven.get((*self.context.compiled.target_of(step), run.record_key))
+        if one is None or one.action not in {"create", "change"}:
+            return None
+        made_of = (one.record_version, one.mapping, one.landscape_hash)
+        wanted = (run.record_version, step.mapping, self.context.landscape.content_hash)
+        return one.document_id if made_of == wanted else None
 
 
 @dataclass(frozen=True, slots=True)

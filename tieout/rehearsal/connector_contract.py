@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from tieout.ports.connector import Follows, GivesTotals, HasPeriods, Stream
+from tieout.ports.connector import Follows, GivesTotals, HasPeriods, Stream, Sweeps
 from tieout.rehearsal.contract import describing, failing, reading, receiving, writing
 from tieout.rehearsal.contract.bench import Bench, Hooks
 from tieout.rehearsal.contract.wire import Effect
@@ -66,6 +66,8 @@ def stream_cases(hooks: type[Hooks], stream: Stream) -> Iterator[StreamCase]:
         return
     if stream.reads:
         yield from map(_named("read_"), reading.CASES)
+        if isinstance(hooks.connector, Sweeps):
+            yield _named("read_")(reading.a_sweep_meets_every_row)
         if reading.has_numbers(stream.fields):
             yield _named("read_")(reading.numbers_are_exact)
     if stream.receives:

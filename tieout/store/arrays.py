@@ -26,51 +26,78 @@ _HEAD = struct.Struct("!iiiii")  # dimensions, has NULLs, element type, length, 
 _LENGTH = struct.Struct("!i")
 _NULL = _LENGTH.pack(-1)
 _EMPTY = struct.Struct("!iii")
+MOST_KEPT = 4_096
+
+
+class _Lengths(dict[int, bytes]):
+    """The four bytes in front of an element, by its length; short ones are kept."""
+
+    def __missing__(self, length: int) -> bytes:
+        packed = _LENGTH.pack(length)
+        if length < MOST_KEPT:
+            self[length] = packed
+        return packed
+
+
+_LENGTHS = _Lengths()
 
 
 def text_array(values: Sequence[str | None]) -> bytes:
     """The binary form of a text[]."""
-    out = bytearray()
-    nulls = 0
-    length = _LENGTH.pack
-    for one in values:
-        if one is None:
-            out += _NULL
-            nulls = 1
-        else:
-            data = one.encode()
-            out += length(len(data))
-            out += data
-    return _with_head(out, len(values), TEXT, nulls)
+    same = _alike(values, lambda one: _chunk(one.encode()))
+    if same is not None:
+        return _with_head(same, len(values), TEXT, int(values[0] is None))
+    if None in values:
+        some = b"".join([_NULL if one is None else _chunk(one.encode()) for one in values])
+        return _with_head(some, len(values), TEXT, 1)
+    lengths = _LENGTHS
+    encoded = [one.encode() for one in values if one is not None]
+    out = b"".join([part for one in encoded for part in (lengths[len(one)], one)])
+    return _with_head(out, len(values), TEXT, 0)
 
 
 def integer_array(values: Sequence[int | None]) -> bytes:
     """The binary form of a bigint[]. Raises struct.error beyond 64 bits."""
-    return _fixed(values, INT8, struct.Struct("!iq"))
+    return _fixed(values, INT8, "q")
 
 
 def boolean_array(values: Sequence[bool | None]) -> bytes:
     """The binary form of a boolean[]."""
-    return _fixed(values, BOOL, struct.Struct("!i?"))
+    return _fixed(values, BOOL, "?")
 
 
-def _fixed(values: Sequence[Any], kind: int, form: struct.Struct) -> bytes:
-    size = form.size - _LENGTH.size
-    out = bytearray()
-    nulls = 0
-    for one in values:
-        if one is None:
-            out += _NULL
-            nulls = 1
-        else:
-            out += form.pack(size, one)
-    return _with_head(out, len(values), kind, nulls)
+def _chunk(data: bytes) -> bytes:
+    return _LENGTHS[len(data)] + data
 
 
-def _with_head(out: bytearray, count: int, kind: int, nulls: int) -> bytes:
+def _alike(values: Sequence[Any], chunk: Callable[[Any], bytes]) -> bytes | None:
+    """All elements of a list that says the same throughout, as many columns of a batch do."""
+    if not values:
+        return b""
+    first = values[0]
+    if values[-1] != first or list(values).count(first) != len(values):
+        return None
+    return (_NULL if first is None else chunk(first)) * len(values)
+
+
+def _fixed(values: Sequence[Any], kind: int, code: str) -> bytes:
+    size = struct.calcsize(f"!{code}")
+    one_form = struct.Struct(f"!i{code}")
+    same = _alike(values, lambda one: one_form.pack(size, one))
+    if same is not None:
+        return _with_head(same, len(values), kind, int(bool(values) and values[0] is None))
+    if None in values:
+        some = b"".join([_NULL if one is None else one_form.pack(size, one) for one in values])
+        return _with_head(some, len(values), kind, 1)
+    numbers = [part for one in values for part in (size, one)]
+    out = struct.pack(f"!{f'i{code}' * len(values)}", *numbers)
+    return _with_head(out, len(values), kind, 0)
+
+
+def _with_head(out: bytes, count: int, kind: int, nulls: int) -> bytes:
     if not count:
         return _EMPTY.pack(0, 0, kind)
-    return _HEAD.pack(1, nulls, kind, count, 1) + bytes(out)
+    return _HEAD.pack(1, nulls, kind, count, 1) + out
 
 
 def _said(value: Decimal | dt.date) -> str:
@@ -78,6 +105,8 @@ def _said(value: Decimal | dt.date) -> str:
 
 
 def _texts_of(values: Sequence[Any]) -> bytes:
+    if values and all(one is values[0] for one in values):  # equal is not enough: 1.0 and 1.00
+        return text_array([None if values[0] is None else _said(values[0])] * len(values))
     return text_array([None if one is None else _said(one) for one in values])
 
 

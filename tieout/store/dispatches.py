@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from tieout import clock
@@ -45,6 +45,27 @@ class Dispatch:
     currency: str
     amount: Decimal | None
     period: str
+    mapping: str
+    landscape_hash: str
+
+    def moved(
+        self,
+        state: str,
+        attempts: int,
+        looks: int,
+        handle: str,
+        delivery_id: int | None,
+        target_id: str,
+    ) -> Dispatch:
+        """The same dispatch where it stands now. Written out: `replace` costs four times as much,
+        and every write comes by here three times."""
+        return Dispatch(
+            self.dispatch_id, self.write_key, self.document_id, self.revision, self.generation,
+            self.action, self.system, self.stream, self.record_type, self.record_key,
+            self.record_version, self.flow, self.reference, self.body, self.digest, self.previous,
+            state, attempts, looks, handle, delivery_id, target_id, self.legal_entity,
+            self.currency, self.amount, self.period, self.mapping, self.landscape_hash,
+        )  # fmt: skip
 
 
 class KeyBound(Exception):
@@ -58,7 +79,7 @@ _DISPATCH = (
     "i.dispatch_id, i.write_key, i.document_id, i.revision, i.generation, i.action, i.system, "
     "i.stream, i.record_type, i.record_key, i.record_version, i.flow, i.reference, i.body, "
     "i.digest, i.previous, s.state, s.attempts, s.looks, s.handle, s.delivery_id, s.target_id, "
-    "i.legal_entity, i.currency, i.amount, i.period"
+    "i.legal_entity, i.currency, i.amount, i.period, i.mapping, i.landscape_hash"
 )
 
 
@@ -160,20 +181,7 @@ def due(
             (unknown,),
         ).fetchall()
         read.update({int(row[0]): Dispatch(*row) for row in found})
-    return [
-        replace(
-            read[row[0]],
-            state=row[1],
-            attempts=row[2],
-            looks=row[3],
-            handle=row[4],
-            delivery_id=row[5],
-            target_id=row[6],
-        )
-        if row[0] in kept
-        else read[row[0]]
-        for row in rows
-    ]
+    return [read[row[0]].moved(*row[1:]) if row[0] in kept else read[row[0]] for row in rows]
 
 
 def any_in(connection: Connection, system: str, stream: str, state: str) -> bool:
@@ -224,11 +232,13 @@ def start_sending(
     if bound != len(ids):
         raise KeyBound("a write key is bound to other content that may have landed")
     return [
-        replace(
-            one,
-            state="sending",
-            attempts=one.attempts + 1,
-            delivery_id=delivery_id or one.delivery_id,
+        one.moved(
+            "sending",
+            one.attempts + 1,
+            one.looks,
+            one.handle,
+            delivery_id or one.delivery_id,
+            one.target_id,
         )
         for one in dispatches
     ]

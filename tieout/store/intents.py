@@ -207,7 +207,7 @@ def _planned(dispatch_id: int, n: NewDispatch) -> Dispatch:
         dispatch_id, n.write_key, d.document_id, n.revision, n.generation, n.action, d.system,
         d.stream, d.record_type, d.record_key, n.record_version, n.flow, n.reference, n.body,
         n.digest, d.last_body, "planned", 0, 0, "", None, n.target_id, n.legal_entity, n.currency,
-        n.amount, n.period,
+        n.amount, n.period, n.mapping, n.landscape_hash,
     )  # fmt: skip
 
 

@@ -65,10 +65,8 @@ _RUN = (
     "r.waits_many, r.started_at"
 )
 
-
-def want(connection: Connection, wanted: Sequence[Wanted]) -> None:
-    """Start runs, or make existing ones work on the newer version, for a later round to advance."""
-    start(connection, wanted)
+# A join would let a planner with old statistics choose them again for every row: ids first.
+_CHOSEN_ONCE = "r.run_id = ANY(ARRAY(SELECT run_id FROM next))"
 
 
 def start(connection: Connection, wanted: Sequence[Wanted]) -> list[Run]:
@@ -135,7 +133,7 @@ def ready(
         "    SELECT run_id FROM runs WHERE state = 'ready' AND partition_no = p.no "
         "    AND lane = l.lane AND flow <> ALL(%(held)s) ORDER BY run_id LIMIT %(share)s) AS q "
         "  ORDER BY l.nth, q.run_id LIMIT %(most)s) "
-        f"SELECT {_RUN} FROM runs r JOIN next USING (run_id) WHERE r.state = 'ready' "
+        f"SELECT {_RUN} FROM runs r WHERE {_CHOSEN_ONCE} AND r.state = 'ready' "
         "ORDER BY r.run_id FOR UPDATE OF r",
         {
             "lanes": [lane] if lane else list(LANES),
@@ -167,7 +165,7 @@ def due(
         "WITH next AS (SELECT run_id FROM runs WHERE due_at <= %(now)s "
         "  AND partition_no = ANY(%(parts)s) AND flow <> ALL(%(held)s) "
         "  ORDER BY due_at, run_id LIMIT %(most)s) "
-        f"SELECT {_RUN} FROM runs r JOIN next USING (run_id) WHERE r.due_at <= %(now)s "
+        f"SELECT {_RUN} FROM runs r WHERE {_CHOSEN_ONCE} AND r.due_at <= %(now)s "
         "ORDER BY r.run_id FOR UPDATE OF r",
         {
             "parts": list(partitions),
@@ -251,6 +249,20 @@ def advance(connection: Connection, advances: Sequence[Advance]) -> None:
             "SELECT * FROM unnest(%s::bigint[], %s::text[], %s::text[]) ON CONFLICT DO NOTHING",
             tuple(list(column) for column in zip(*waits, strict=True)),
         )
+
+
+def waiting_for(connection: Connection, document_ids: Sequence[int]) -> list[Run]:
+    """Runs that wait for one of these documents, locked. The documents are locked by the caller:
+    see `wake`."""
+    rows = connection.execute(
+        f"SELECT {_RUN} FROM runs r WHERE r.state IN ('waiting', 'paused', 'held') "
+        "AND r.run_id = ANY(ARRAY("
+        "SELECT run_id FROM runs WHERE waits_document = ANY(%s) UNION ALL "
+        "SELECT run_id FROM run_waits WHERE kind = 'document' AND subject = ANY(%s))) "
+        "ORDER BY r.run_id FOR UPDATE OF r",
+        (list(document_ids), [str(one) for one in document_ids]),
+    ).fetchall()
+    return [Run(*row) for row in rows]
 
 
 def wake(connection: Connection, kind: str, subjects: Sequence[str]) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from decimal import Decimal
 from itertools import pairwise
 
 from tieout.finance.outcome import Busy, Denied, Drift, Outage, Unknown
-from tieout.ports.connector import Field, Item, Reads, Stream
+from tieout.ports.connector import Field, Item, Reads, Stream, Sweeps
 from tieout.ports.http import Response
 from tieout.rehearsal.contract.bench import Bench, Hooks, failure
 from tieout.rehearsal.contract.wire import (
@@ -19,6 +20,8 @@ from tieout.rehearsal.contract.wire import (
     truncated,
     with_extra_fields,
 )
+
+LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
 def pages_lose_nothing(hooks: Hooks, stream: Stream) -> None:
@@ -80,6 +83,27 @@ def later_rows_are_seen(hooks: Hooks, stream: Stream) -> None:
         seen = {item.key for item in bench.rows(stream, cursor)}
         assert later <= seen, f"{stream.name}: rows made after the cursor are lost"
         assert later <= {item.key for item in bench.rows(stream)}, "a second pass loses rows"
+
+
+def a_sweep_meets_every_row(hooks: Hooks, stream: Stream) -> None:
+    """Page by page, with the very keys and versions that `read` gives: another spelling of a version
+    would have every row fetched again in every sweep."""
+    connector = hooks.connector
+    assert isinstance(connector, Sweeps)
+    with hooks.bench(prepared=True) as bench:
+        keys = set(hooks.seed_rows(bench, stream.name, hooks.rows_to_page))
+        read = {(item.key, item.version) for item in bench.rows(stream) if item.key in keys}
+        met: list[tuple[str, str]] = []
+        after, more = "", True
+        for _ in range(len(keys) + 10):
+            page = connector.marks(bench.session, stream.name, LONG_AGO, after)
+            met += [(one.key, one.version) for one in page.marks if one.key in keys]
+            after, more = page.after, page.more
+            if not more:
+                break
+        assert not more, f"{stream.name}: a sweep of {len(keys)} rows does not end"
+        assert len(met) == len(set(met)), f"{stream.name}: a sweep names a row twice"
+        assert set(met) == read, f"{stream.name}: not the rows of read: {set(met) ^ read}"
 
 
 def fetch_tells_what_is_gone(hooks: Hooks, stream: Stream) -> None:
