@@ -86,7 +86,7 @@ def later_rows_are_seen(hooks: Hooks, stream: Stream) -> None:
 
 
 def a_sweep_meets_every_row(hooks: Hooks, stream: Stream) -> None:
-    """Page by page, with the very keys and versions that `read` gives: another spelling of a version
+    """Page by page, with the very keys and versions that `read` gives: a version spelt otherwise
     would have every row fetched again in every sweep."""
     connector = hooks.connector
     assert isinstance(connector, Sweeps)
