@@ -225,3 +225,9 @@ def test_what_is_done_over_a_line_is_counted_by_its_answer_and_time() -> None:
             raise error
     assert [answer for answer, _ in counted] == ["good", "none", "none", "failed"]
     assert all(milliseconds >= 0 for _, milliseconds in counted)
+
+
+def test_of_secrets_that_begin_alike_nothing_is_left() -> None:
+    secrets = {str(size): "canary-token-secret"[:size] for size in range(6, 20)}
+    at = Session("ledger", {}, secrets, lambda request: Response(200), NoSignIn())
+    assert at.redact("it was canary-token-secret.") == "it was •••."

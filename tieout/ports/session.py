@@ -234,7 +234,8 @@ class Session:
     def redact(self, text: str) -> str:
         """The text with every secret of this system blanked out, in whatever spelling a vendor may
         repeat it, and so is the credential that was sent last."""
-        for secret in {*self.secrets.values(), self._credential}:
+        known = {*self.secrets.values(), self._credential}
+        for secret in sorted(known, key=len, reverse=True):  # one may begin with another
             if len(secret) >= SHORTEST_SECRET:
                 for spelling in _spellings(secret):
                     text = text.replace(spelling, "•••")
