@@ -119,6 +119,20 @@ _ENTRY = Stream(
     facts={"total": "amount", "currency": "text", "date": "date"},
     most_writes_per_call=500,
 )
+_RECEIPT = Stream(
+    name="receipt",
+    title="Receipt of an entry",
+    writes=True,
+    fields=(
+        Field("id", "text"),
+        Field("entry", "text"),
+        Field("currency", "text"),
+        Field("total", "amount"),
+    ),
+    idempotency=Idempotency("A"),
+    facts={"total": "amount", "currency": "text"},
+    most_writes_per_call=500,
+)
 
 
 class _Head(msgspec.Struct):
@@ -142,7 +156,7 @@ class Loopback:
     name = "loopback"
     title = "Loopback"
     streams: Mapping[str, Stream] = {
-        one.name: one for one in (_CUSTOMER, _INVOICE, _ACCOUNT, _ENTRY)
+        one.name: one for one in (_CUSTOMER, _INVOICE, _ACCOUNT, _ENTRY, _RECEIPT)
     }
     errors = ErrorTable(())
     settings: Mapping[str, str] = {"base_url": "where the twin listens"}

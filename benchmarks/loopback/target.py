@@ -17,7 +17,7 @@ from tieout import clock
 MOST_BODY_BYTES = 64 * 1024 * 1024
 NANOSECONDS = 1_000_000_000
 
-_rows: dict[str, dict[str, dict[str, object]]] = {"entry": {}, "account": {}}
+_rows: dict[str, dict[str, dict[str, object]]] = {"entry": {}, "account": {}, "receipt": {}}
 _seen: dict[str, tuple[int, int]] = {}
 
 
@@ -60,8 +60,8 @@ def main() -> None:
     application = web.Application(client_max_size=MOST_BODY_BYTES)
     application.router.add_get("/seen", seen)
     application.router.add_get("/rows/{stream}", nothing)
-    application.router.add_post("/{kind:entry|account}", take)
-    application.router.add_post("/{kind:entry|account}/find", find)
+    application.router.add_post("/{kind:entry|account|receipt}", take)
+    application.router.add_post("/{kind:entry|account|receipt}/find", find)
     web.run_app(application, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print=None)
 
 

@@ -83,7 +83,7 @@ def take_documents_back(
     known = documents.known(
         connection, system, stream, flow.record_type, [one.record_key for one in subjects]
     )
-    gone = _deleted_at_source(connection, subjects)
+    gone = deleted_at_source(connection, subjects)
     rendered = render(context, connection, step.mapping, subjects)
     planner.earlier = _earlier(connection, known.values())
     gates = _gates(planner, subjects, known, both=False)
@@ -172,7 +172,7 @@ def _taken(planner: Planner, record: Record) -> StepResult:
     return StepResult(held=True, waits_for=case.words, cases=(case,))
 
 
-def _deleted_at_source(connection: Connection, subjects: Iterable[Record]) -> set[str]:
+def deleted_at_source(connection: Connection, subjects: Iterable[Record]) -> set[str]:
     """Record keys whose newest arrival says that the source row is gone."""
     by_arrival = {one.arrival_id: one.record_key for one in subjects}
     return {by_arrival[one] for one in arrivals.deletions(connection, list(by_arrival))}

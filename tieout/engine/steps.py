@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tieout.engine.planner import StepResult
-from tieout.engine.planning import take_documents_back, towards
+from tieout.engine.planning import deleted_at_source, take_documents_back, towards
 from tieout.engine.work import Step, Work, for_run, of_run
 from tieout.landscape.schema import StepSpec
 from tieout.store import documents
@@ -109,7 +109,7 @@ def take_back(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepRes
     spec = step.spec
     rejected = {run.record_key for run in group if run.mode == "reject"}
     progress: dict[str, StepResult] = {}
-    written = _written(work, step, list(own)) if spec.undo else set()
+    written = _written(work, step, own) if spec.undo else set()
     for keys, on_leave in ((rejected, "undo"), (set(own) - rejected, spec.on_leave)):
         leaving = [own[key] for key in sorted(keys)]
         as_written = replace(spec, on_leave="undo" if on_leave == "undo" else "case")
@@ -129,13 +129,18 @@ def take_back(work: Work, step: Step, group: Sequence[Run]) -> dict[int, StepRes
     }
 
 
-def _written(work: Work, step: Step, record_keys: Sequence[str]) -> set[str]:
-    """Those whose document is in the target, or may be: an `undo` mapping creates nothing."""
+def _written(work: Work, step: Step, own: Mapping[str, Record]) -> set[str]:
+    """Those whose document is in the target, or may be: an `undo` mapping creates nothing, and says
+    nothing to a row of the source that is gone."""
     system, stream = work.context.compiled.target_of(step.spec)
-    known = documents.known(
-        work.connection, system, stream, step.flow.record_type, sorted(record_keys)
-    )
-    return {key for key, one in known.items() if one.state == "present" or one.landed is not None}
+    known = documents.known(work.connection, system, stream, step.flow.record_type, sorted(own))
+    gone = deleted_at_source(work.connection, list(own.values()))
+    return {
+        key
+        for key, one in known.items()
+        if (one.state == "present" or one.landed is not None)
+        and not (own[key].system == system and key in gone)
+    }
 
 
 def references(body: str, paths: Sequence[str]) -> list[str]:
