@@ -21,7 +21,7 @@ from tests.engine.loopback import Loopback, customers, invoice_row
 from tests.promises.books import IN_FLIGHT_SECONDS, KEY_LIFETIME_SECONDS, Books, Grade
 from tests.promises.desk import desk
 from tests.promises.figures import Keeper
-from tieout.engine import confirm
+from tieout.engine import judging
 from tieout.ports.connector import Idempotency
 from tieout.store import measures
 
@@ -140,7 +140,7 @@ def test_a_repeat_without_a_fence_is_noticed(database_url: str, promise: Keeper)
 
 def test_a_repeat_in_grade_c_is_noticed(database_url: str, promise: Keeper) -> None:
     with (
-        patch.object(confirm, "_may_repeat", lambda spec: True),
+        patch.object(judging, "_may_repeat", lambda spec: True),
         pytest.raises(AssertionError, match="posted again"),
     ):
         ambiguous(database_url, "C", FEW, promise)
