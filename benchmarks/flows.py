@@ -1,4 +1,4 @@
-"""Runs of five steps: `python -m benchmarks.flows [--json] [--runs N] [--peer]`.
+"""Runs of five steps: `python -m benchmarks.flows [--json] [--runs N]`.
 
 The five are ensure (its customer is proved in the ledger), require (a rule), write (an entry, sent
 by HTTP, read back and proved), call (a function of the landscape) and write (a receipt that needs
@@ -8,8 +8,7 @@ calls over HTTP and both read-backs, by one worker process and by two.
 
 The reference, in the same run on the same server, is the least that any durable workflow must do:
 five steps of a run, each a row of its own, each committed before the next (`floor`), by as many
-processes. `ratio` is our rate with two workers divided by the floor's with two. `--peer` also
-measures DBOS, installed into benchmarks/.peers on first use, with five empty steps.
+processes. `ratio` is our rate with two workers divided by the floor's with two.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ import json
 import multiprocessing as mp
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +29,6 @@ import psycopg
 
 from benchmarks.loopback.load import CUSTOMERS, customer, invoice
 from benchmarks.loopback.world import World, world
-from benchmarks.record_sync_peers import HERE, installed, written_out
 from tieout import clock
 from tieout.store import arrivals, embedded
 from tieout.store.arrivals import Incoming
@@ -42,7 +39,6 @@ STEPS = 5
 AIM = 2_000
 PAGE = 2_000
 MOST_SECONDS = 600.0
-DBOS = ("dbos==1.14.0",)
 WARM_RUNS = 500
 COMPLETE = "SELECT count(*) FROM runs WHERE state = 'complete'"
 _FLOOR = """
@@ -138,21 +134,7 @@ def _bare(url: str, some: range, ready: Barrier, told: Any) -> None:
         told.put((began, clock.monotonic()))
 
 
-def peer(url: str, runs: int) -> float:
-    """Runs a second of DBOS with five empty steps, in a process of its own."""
-    python = installed("dbos", DBOS)
-    done = subprocess.run(
-        [str(python), str(HERE / "peers" / "dbos_flows.py"), written_out(url), str(runs)],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=HERE.parent,
-        timeout=MOST_SECONDS,
-    )
-    return float(json.loads(done.stdout.splitlines()[-1])["runs_per_second"])
-
-
-def measure(runs: int, floor_runs: int, *, with_peer: bool) -> dict[str, object]:
+def measure(runs: int, floor_runs: int) -> dict[str, object]:
     one, two = ours(runs, 1), ours(runs, 2)
     folder = Path(tempfile.mkdtemp(prefix="tieout-bench-"))
     folder.chmod(0o755)
@@ -162,7 +144,6 @@ def measure(runs: int, floor_runs: int, *, with_peer: bool) -> dict[str, object]
             connection.execute("CREATE DATABASE bare")
         url = server.url("bare")
         bare_one, bare_two = floor(url, floor_runs, 1), floor(url, floor_runs, 2)
-        dbos = round(peer(url, floor_runs)) if with_peer else None
     finally:
         embedded.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -172,7 +153,6 @@ def measure(runs: int, floor_runs: int, *, with_peer: bool) -> dict[str, object]
         "processors": os.cpu_count(),
         "runs_per_second": {"1": round(one), "2": round(two)},
         "floor_runs_per_second": {"1": round(bare_one), "2": round(bare_two)},
-        "dbos_runs_per_second": dbos,
         "ratio": round(two / bare_two, 2),
         "aim": AIM,
         "meets_aim": max(one, two) >= AIM,
@@ -182,11 +162,12 @@ def measure(runs: int, floor_runs: int, *, with_peer: bool) -> dict[str, object]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", action="store_true", help="print one JSON line")
-    parser.add_argument("--runs", type=int, default=20_000)
+    parser.add_argument(
+        "--runs", type=int, default=20_000, help="of ours, for each count of workers"
+    )
     parser.add_argument("--floor-runs", type=int, default=1_000)
-    parser.add_argument("--peer", action="store_true", help="measure DBOS as well")
     asked = parser.parse_args()
-    found = measure(asked.runs, asked.floor_runs, with_peer=asked.peer)
+    found = measure(asked.runs, asked.floor_runs)
     print(json.dumps(found) if asked.json else json.dumps(found, indent=1))
 
 

@@ -26,20 +26,20 @@ def plain(data: Path, url: str, schema: str) -> float:
 
 def dlt(data: Path, url: str, work: Path) -> float:
     """Seconds of dlt doing the load alone. Installs it on first use."""
-    python = installed("dlt", DLT)
+    python = _installed("dlt", DLT)
     return _seconds(
         [
             str(python),
             str(HERE / "peers" / "dlt_invoices.py"),
             str(data),
-            written_out(url),
+            _written_out(url),
             str(work / "dlt"),
         ],
         {"RUNTIME__DLTHUB_TELEMETRY": "false", "RUNTIME__LOG_LEVEL": "ERROR"},
     )
 
 
-def written_out(url: str) -> str:
+def _written_out(url: str) -> str:
     """The address as dlt wants it: with host and password, also where a socket needs neither."""
     told = conninfo_to_dict(url)
     socket = f"?host={told['host']}" if str(told["host"]).startswith("/") else ""
@@ -48,7 +48,7 @@ def written_out(url: str) -> str:
     return f"postgresql://{who}@{place}:{told['port']}/{told['dbname']}{socket}"
 
 
-def installed(name: str, packages: tuple[str, ...]) -> Path:
+def _installed(name: str, packages: tuple[str, ...]) -> Path:
     """The Python of an environment of the peer's own."""
     home = HOME / name
     python = home / "bin" / "python"
