@@ -77,6 +77,13 @@ class World:
         process.kill()
         process.wait()
 
+    def finish(self, name: str) -> None:
+        """Ask a process to end in good order (a worker ends its tick first), and wait for it."""
+        process = self.processes[name]
+        process.terminate()
+        process.wait(STOP_SECONDS)
+        del self.processes[name]
+
     def running(self, name: str) -> bool:
         process = self.processes.get(name)
         return process is not None and process.poll() is None

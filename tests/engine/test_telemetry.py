@@ -126,8 +126,8 @@ def test_calls_are_counted_and_traced_without_their_secrets(spans: InMemorySpanE
     assert CANARY not in "".join(told)
 
 
-@pytest.mark.parametrize("name", ["arrive", "resolve"])
-def test_what_arrives_and_is_resolved_is_traced_by_the_key_of_its_record(
+@pytest.mark.parametrize("name", ["arrive", "resolve", "send", "look"])
+def test_every_hop_is_traced_by_the_key_of_its_record(
     home: House, spans: InMemorySpanExporter, name: str
 ) -> None:
     account, product = home.seller.account(), home.seller.product()
@@ -139,9 +139,15 @@ def test_what_arrives_and_is_resolved_is_traced_by_the_key_of_its_record(
         if one.name == name and one.attributes is not None
         for key in one.attributes.get("tieout.keys", ())  # type: ignore[union-attr]
     }
-    records = {key for (key,) in home.rows("SELECT record_key FROM record_heads")}
+    written = name in {"send", "look"}
+    whose = "documents" if written else "record_heads"
+    records = {key for (key,) in home.rows(f"SELECT record_key FROM {whose}")}
     assert records
     assert records <= traced
+    if name == "send":  # also in the threads that call
+        named = {one.context.span_id for one in spans.get_finished_spans() if one.name == name}
+        calls = [one for one in spans.get_finished_spans() if one.name.startswith("POST netsuite")]
+        assert {one.parent.span_id for one in calls if one.parent is not None} & named
 
 
 def test_without_otel_there_is_no_tracer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -37,6 +38,7 @@ from tieout.store import workers as rows
 RENEW_SECONDS = 1.0
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.1
+GARBAGE = (100_000, 50, 100)  # a batch makes many objects and no cycles: looking cost a fifth
 
 
 def register(application: typer.Typer) -> None:
@@ -74,6 +76,8 @@ def worker(
     chosen = chosen_environment(load(found), environment)
     with open_context(found, chosen, url, actor="worker") as context:
         look = _Renewer(context)
+        gc.freeze()  # what is there by now stays: nobody looks through it again
+        gc.set_threshold(*GARBAGE)
         Worker(context).run(lambda: stopping, look)
     if as_json:
         say_json({"stopped": os.getpid()})

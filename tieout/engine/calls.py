@@ -13,6 +13,7 @@ from functools import partial
 from tieout.engine import judging, trouble
 from tieout.engine.context import Context
 from tieout.engine.judging import Look
+from tieout.engine.telemetry import span
 from tieout.finance.outcome import AlreadyThere, Outcome, Written
 from tieout.ports.connector import Finds, Follows, Job, Write, Writes
 from tieout.store.dispatches import Dispatch
@@ -45,12 +46,19 @@ def answer_of(context: Context, call: Call) -> Answer:
     """What the connector says; a fault of its own is an answer too, never the worker's end."""
     writing = call.kind == "send"
     ask = partial(_write if writing else _follow, context, call)
-    outcomes = trouble.answers(ask, len(call.dispatches), writing=writing)
+    told = {"system": call.system, "stream": call.stream}
+    with span(call.kind, told, lambda: [one.record_key for one in call.dispatches]):
+        outcomes = trouble.answers(ask, len(call.dispatches), writing=writing)
     written = _to_read_back(context, call, outcomes)
     if not written:
         return Answer(outcomes)
+    keys = [
+        one.record_key
+        for one, outcome in zip(call.dispatches, outcomes, strict=True)
+        if isinstance(outcome, LANDED)
+    ]
     try:
-        seen = trouble.guarded(lambda: judging.look(context, call.system, call.stream, written))
+        seen = judging.look(context, call.system, call.stream, written, keys)
     except trouble.ORDINARY as error:
         return Answer(outcomes, look_failed=error)
     return Answer(outcomes, seen)

@@ -36,7 +36,7 @@ def confirm(context: Context) -> int:
 
 
 def _look(context: Context, system: str, stream: str, state: str) -> int:
-    with context.transaction() as connection:
+    with context.looking() as connection:  # nothing changes hands: a look may be made twice
         if trouble.paused(connection, system) is not None:
             return 0
         batch = dispatches.due(
@@ -52,7 +52,8 @@ def _look(context: Context, system: str, stream: str, state: str) -> int:
         return 0
     try:
         with pacing.reading(context, system):
-            seen = trouble.guarded(lambda: judging.look(context, system, stream, writes))
+            keys = [one.record_key for one in batch]
+            seen = judging.look(context, system, stream, writes, keys)
     except trouble.ORDINARY as error:
         with context.transaction() as connection:
             free_at = trouble.note_failure(context, connection, system, error, f"find {stream}")

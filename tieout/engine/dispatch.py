@@ -7,6 +7,7 @@ when a dispatch may leave again.
 
 from __future__ import annotations
 
+import contextvars
 import datetime as dt
 import hashlib
 import json
@@ -102,7 +103,7 @@ def follow(context: Context) -> int:
 def _ask_after(context: Context, system: str, stream: str, rooms: Rooms) -> Call | None:
     if not rooms.of(system, 1):
         return None
-    with context.transaction() as connection:
+    with context.looking() as connection:
         due = dispatches.due(
             connection,
             system,
@@ -212,10 +213,10 @@ def _carry_out(context: Context, calls: Sequence[Call]) -> int:
         return 0
     for call in calls:
         context.session(call.system)  # opened here: sessions are made by one thread
+    asked = [(contextvars.copy_context(), call) for call in calls]  # a trace goes on in its thread
     with clock.executor(len(calls)) as pool:
-        for call, answer in zip(
-            calls, pool.map(lambda one: answer_of(context, one), calls), strict=True
-        ):
+        answers = pool.map(lambda one: one[0].run(answer_of, context, one[1]), asked)
+        for call, answer in zip(calls, answers, strict=True):
             _commit(context, call, answer)
     return sum(len(call.dispatches) for call in calls)
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from tieout import clock
-from tieout.engine import flow
+from tieout.engine import flow, trouble
 from tieout.engine.context import Context
+from tieout.engine.telemetry import span
 from tieout.finance.digest import canonical_json, canonical_texts, digest_bytes
 from tieout.finance.outcome import Found
 from tieout.ports.connector import Finds, Stream, Write
@@ -38,15 +39,22 @@ class Look:
     meant: Mapping[str, Mapping[str, str]]
 
 
-def look(context: Context, system: str, stream: str, writes: Sequence[Write]) -> Look:
-    """Read these writes back. Raises what the connector raises; TypeError when it cannot read."""
+def look(
+    context: Context, system: str, stream: str, writes: Sequence[Write], keys: Sequence[str]
+) -> Look:
+    """Read these writes back; `keys` are those of their records. Raises trouble.ORDINARY."""
     finder = context.connector(system)
     if not isinstance(finder, Finds):
         raise TypeError(f"{system} does not read back; `tieout check` should have said so")
+
+    def seen() -> Look:
+        found = finder.find(context.session(system), stream, writes)
+        meant = {one.write_key: finder.meant(stream, one) for one in writes}
+        return Look(started_at, found, meant)
+
     started_at = clock.now()
-    found = finder.find(context.session(system), stream, writes)
-    meant = {one.write_key: finder.meant(stream, one) for one in writes}
-    return Look(started_at, found, meant)
+    with span("look", {"system": system, "stream": stream}, lambda: keys):
+        return trouble.guarded(seen)
 
 
 @dataclass

@@ -19,14 +19,14 @@ from tieout.engine.waiting import records_came
 from tieout.finance.digest import record_key
 from tieout.rules.mapping import Row
 from tieout.rules.spec import RecordTypeSpec
-from tieout.store import arrivals, audit, cases, evidence, records, runs
+from tieout.store import arrivals, audit, cases, dispatches, evidence, records, runs
 from tieout.store.arrivals import GONE, Arrival
 from tieout.store.cases import NewCase
 from tieout.store.database import Connection
 from tieout.store.records import Head, Record
 from tieout.store.totals import keep
 
-MOST_PER_BATCH = 1_000
+MOST_PER_BATCH = 2_500
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -196,5 +196,9 @@ def _write(
     arrivals.settle(connection, batch.settled)
     keep(connection, batch.tally)
     audit.record(connection, context.actor, "resolve", evidence.of_records(batch.records))
+    amended = [one.record_key for one in batch.records if one.version > 1]
+    if amended:
+        freed = dispatches.drop_unsent(connection, amended)
+        runs.wake(connection, "document", [str(one) for one in freed])
     started = runs.start(connection, batch.wanted)
     flow.advance_fresh(context, connection, started, batch.records)

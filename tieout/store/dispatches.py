@@ -103,6 +103,33 @@ def supersede(connection: Connection, dispatch_ids: Sequence[int]) -> None:
         raise LeftMeanwhile("a plan was sent before it could be replaced")
 
 
+def drop_unsent(connection: Connection, record_keys: Sequence[str]) -> list[int]:
+    """Drop what is planned for these records and never left; returns the documents it was for.
+
+    A newer version starts its flow over: what an older one planned further on must not leave
+    meanwhile. The documents are locked in the order in which everyone takes them.
+    """
+    rows = connection.execute(
+        "SELECT open_dispatch FROM documents WHERE record_key = ANY(%s) "
+        "AND open_dispatch IS NOT NULL ORDER BY document_id FOR UPDATE",
+        (list(record_keys),),
+    ).fetchall()
+    if not rows:
+        return []
+    dropped = connection.execute(
+        "UPDATE dispatch_states SET state = 'superseded', settled_at = %s "
+        "WHERE dispatch_id = ANY(%s) AND state = 'planned' AND attempts = 0 "
+        "RETURNING document_id, dispatch_id",
+        (clock.now(), [row[0] for row in rows]),
+    ).fetchall()
+    connection.execute(
+        "UPDATE documents SET open_dispatch = NULL "
+        "WHERE document_id = ANY(%s) AND open_dispatch = ANY(%s)",
+        ([row[0] for row in dropped], [row[1] for row in dropped]),
+    )
+    return [int(row[0]) for row in dropped]
+
+
 def due_streams(
     connection: Connection,
     streams: Sequence[tuple[str, str]],
