@@ -17,7 +17,7 @@ import pytest
 from tests.engine.house import House, house
 from tests.engine.test_flow import order
 from tests.engine.test_waits import FIRST_ORDER, welcoming
-from tieout.engine import confirm, flow, resolve
+from tieout.engine import confirm, dispatch, flow, resolve
 from tieout.engine.collect import collect
 from tieout.engine.deadlines import FIRST_SAFETY_LOOK_SECONDS, SECOND_LOOK_SECONDS
 from tieout.store import documents, runs
@@ -121,13 +121,20 @@ def sent(home: House) -> House:
     as after an amendment that was taken back."""
     order(home, "10")
     _turn_until(home, "SELECT count(*) = 2 FROM documents WHERE state = 'present'")
-    with patch.object(confirm, "confirm", lambda _: 0):
+    nobody_looks = patch.object(confirm, "confirm", lambda _: 0)
+    with nobody_looks, patch.object(dispatch, "LANDED", ()):  # not even in the turn that writes
         written = "stream = 'salesOrder' AND state = 'written'"
         _turn_until(home, f"SELECT count(*) = 1 FROM dispatches WHERE {written}")
-    home.rows("UPDATE runs SET state = 'ready', waits_document = NULL RETURNING 1")
+    looks_anew(home)
     home.clock.sleep(5)  # it is time to look
     home.renew(home.engine)
     return home
+
+
+def looks_anew(home: House) -> None:
+    """Every run is ready, and no wait of it is stored."""
+    home.rows("UPDATE runs SET state = 'ready', waits_document = NULL, due_at = NULL RETURNING 1")
+    home.rows("WITH gone AS (DELETE FROM run_waits RETURNING 1) SELECT count(*) FROM gone")
 
 
 def _turn_until(home: House, so: str) -> None:
@@ -157,7 +164,7 @@ def test_a_proof_that_comes_while_the_wait_is_being_stored(sent: House) -> None:
 
 
 def test_a_proof_that_is_being_committed_while_the_run_looks(sent: House) -> None:
-    with stopping(runs, "wake", after=True) as waking:
+    with stopping(flow, "carry_on", after=True) as waking:
         waker = Beside(lambda: confirm.confirm(sent.engine))
         waking.await_reached()
         waiter = Beside(advance(sent))
@@ -178,6 +185,7 @@ def orphan(home: House) -> tuple[House, str]:
     home.seller.deal("10248", account, home.seller.product())
     seen(home)
     resolve.resolve(home.engine)
+    looks_anew(home)
     home.seller.change("Account", account, Region__c="Central Europe")
     home.clock.sleep(3)
     seen(home)
@@ -187,7 +195,6 @@ def orphan(home: House) -> tuple[House, str]:
 def looks_once_more(home: House, seconds: float = SECOND_LOOK_SECONDS) -> str:
     """What the run says after its next look."""
     home.clock.sleep(seconds + 0.1)
-    home.renew(home.engine)
     flow.advance(home.engine)
     return str(home.one("SELECT waits_for FROM runs WHERE flow = 'quote_to_cash'"))
 
@@ -229,6 +236,7 @@ def expected(database_url: str, tmp_path: Path) -> Iterator[House]:
         home.seller.product()
         seen(home)
         resolve.resolve(home.engine)
+        looks_anew(home)
         home.seller.deal("10248", account, next(iter(home.seller.emulator.tables["Product2"])))
         home.clock.sleep(3)
         seen(home)
@@ -238,7 +246,6 @@ def expected(database_url: str, tmp_path: Path) -> Iterator[House]:
 def came(home: House, seconds: float = SECOND_LOOK_SECONDS) -> bool:
     """Whether the customer's run has gone past its wait after its next look."""
     home.clock.sleep(seconds + 0.1)
-    home.renew(home.engine)
     flow.advance(home.engine)
     return bool(home.one("SELECT step_no > 0 FROM runs WHERE flow = 'welcome'"))
 
