@@ -6,9 +6,9 @@ the entry's id, sent and proved as well). Arrivals are in the database before th
 stops when the last run is complete. All of it is measured: mapping, controls, audit leaves, both
 calls over HTTP and both read-backs, by one worker process and by two.
 
-The reference, in the same run on a fresh server of the same kind, is the least that any durable workflow must do:
-five steps of a run, each a row of its own, each committed before the next (`floor`), by as many
-processes. `ratio` is our rate with two workers divided by the floor's with two.
+The reference, in the same run on a fresh server of the same kind, is the least that any durable
+workflow must do: five steps of a run, each a row of its own, each committed before the next
+(`floor`), by as many processes. `ratio` is our rate with two workers divided by the floor's.
 """
 
 from __future__ import annotations
