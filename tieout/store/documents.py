@@ -186,11 +186,13 @@ def known(
 
     Locked first and read after it: what somebody else committed while we waited is seen then.
     """
-    connection.execute(
+    locked = connection.execute(
         "SELECT FROM documents WHERE record_key = ANY(%s) AND system = %s AND stream = %s "
         "AND record_type = %s ORDER BY document_id FOR UPDATE",
         (list(record_keys), system, stream, record_type),
-    )
+    ).rowcount
+    if not locked:
+        return {}
     rows = connection.execute(
         "SELECT c.document_id, c.system, c.stream, c.record_type, c.record_key, c.part, "
         "c.reference, c.generation, c.revision, c.state, c.target_id, c.number, c.proven_digest, "

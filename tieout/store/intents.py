@@ -225,6 +225,8 @@ class Earlier:
 
 def earlier(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int, Earlier]:
     """What these dispatches carried, by id."""
+    if not dispatch_ids:
+        return {}
     rows = connection.execute(
         "SELECT d.dispatch_id, d.body, d.digest, d.currency, d.amount, d.period, "
         "r.accounting_date FROM intents d LEFT JOIN records r ON r.record_type = d.record_type "
@@ -237,6 +239,8 @@ def earlier(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int,
 
 def previous_bodies(connection: Connection, dispatch_ids: Sequence[int]) -> Mapping[int, str]:
     """Bodies of earlier dispatches, by id."""
+    if not dispatch_ids:
+        return {}
     rows = connection.execute(
         "SELECT dispatch_id, body FROM intents WHERE dispatch_id = ANY(%s)",
         (list(dispatch_ids),),

@@ -285,6 +285,8 @@ def wake(connection: Connection, kind: str, subjects: Sequence[str]) -> int:
 
 def wake_runs(connection: Connection, run_ids: Sequence[int]) -> int:
     """Make these runs ready, whatever they wait for; returns how many."""
+    if not run_ids:
+        return 0
     return connection.execute(
         "UPDATE runs SET state = 'ready', due_at = NULL, waits_document = NULL "
         "WHERE state IN ('waiting', 'paused', 'held') AND run_id = ANY(%s)",
