@@ -26,7 +26,7 @@ from tieout.store.database import Connection
 from tieout.store.records import Head, Record
 from tieout.store.totals import keep
 
-MOST_PER_BATCH = 2_500
+MOST_PER_BATCH = 1_500
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
