@@ -134,8 +134,8 @@ def shallow(bench: Bench, depth: int, seconds: float) -> Drained:
     return found
 
 
-def deep(bench: Bench, depth: int, workers: int, seconds: float) -> Drained:
-    """So many workers drain at this depth for `seconds`."""
+def deep(bench: Bench, workers: int, seconds: float) -> Drained:
+    """So many workers drain what waits for `seconds`."""
     names = bench.start(workers)
     found = bench.window(seconds, min(MOST_WARM_SECONDS, seconds / 4), names)
     bench.stop(names)
@@ -150,12 +150,17 @@ def measure(few: int, middle: int, many: int, seconds: float) -> dict[str, objec
         by_workers = {}
         for workers in (1, 2, 4):
             bench.fill(middle)
-            by_workers[str(workers)] = round(deep(bench, middle, workers, seconds).rate)
+            by_workers[workers] = deep(bench, workers, seconds)
         filled = bench.fill(many)
-        last = deep(bench, many, 1, seconds)
+        last = deep(bench, 1, seconds)
         left = waiting(made)
         ready = made.ask("SELECT count(*) FROM runs WHERE state = 'ready'")[0][0]
         wrong = mistakes(made)
+        wrong += [
+            f"drained in {one.seconds:.1f} s: too short to tell a rate; make the backlog deeper"
+            for one in (first, *by_workers.values(), last)
+            if one.seconds < seconds / 4
+        ]
         machine = facts(made)
     ratio = last.rate / first.rate if first.rate else 0.0
     return {
@@ -165,7 +170,9 @@ def measure(few: int, middle: int, many: int, seconds: float) -> dict[str, objec
         "few_per_second": round(first.rate),
         "few_proofs": first.proofs,
         "middle": middle,
-        "middle_per_second_by_workers": by_workers,
+        "middle_per_second_by_workers": {
+            str(workers): round(one.rate) for workers, one in by_workers.items()
+        },
         "many": many,
         "many_per_second": round(last.rate),
         "many_proofs": last.proofs,
