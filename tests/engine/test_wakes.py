@@ -332,7 +332,11 @@ def _round(database: Database, number: int, dice: random.Random) -> None:
                 told.wait(pauses[1])
                 document = documents.known(connection, "s", "t", "t", [key])[key]
                 told.wait(pauses[2])
-                runs.advance(connection, [_stands(one, document.state, document.document_id)])
+                runs.advance(
+                    connection,
+                    [_stands(one, document.state, document.document_id)],
+                    one.landscape_hash,
+                )
 
     def prove() -> None:
         told.wait(pauses[3])

@@ -145,7 +145,10 @@ def really(made: QuickWorld, seconds: float, promise: Keeper) -> None:
     what = f"{seconds:.0f} s of outage at {PER_SECOND} events/s, {len(waiting):,} events"
     told, kept = f"{took:.0f} s", took <= DRAINED_SECONDS
     promise("P8", f"{what}: drained after", told, f"≤ {DRAINED_SECONDS:.0f} s", kept=kept)
-    moving = "SELECT count(*) FROM runs WHERE state <> 'complete'"
+    moving = (
+        "SELECT (SELECT count(*) FROM runs WHERE state <> 'complete') + "
+        "(SELECT count(*) FROM arrivals WHERE state = 'new')"  # acknowledged: nobody may know yet
+    )
     await_that("the rest has ended", lambda: made.ask(moving) == [(0,)], REST_SECONDS)
     acknowledged = [event for sender in senders for event in sender.acknowledged]
     found = missing(ledger.story, feeds, acknowledged)

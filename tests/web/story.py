@@ -175,7 +175,7 @@ def _advance(
             if index <= step_no
         ],
     )
-    runs.advance(connection, [Advance(run, state, step_no, waits_for)])
+    runs.advance(connection, [Advance(run, state, step_no, waits_for)], run.landscape_hash)
 
 
 def _hold(connection: Connection, record: Record) -> None:

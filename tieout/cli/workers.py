@@ -38,7 +38,7 @@ from tieout.store import workers as rows
 RENEW_SECONDS = 1.0
 START_SECONDS = 60.0
 LOOK_SECONDS = 0.1
-GARBAGE = (100_000, 50, 100)  # a batch makes many objects and no cycles: looking cost a fifth
+GARBAGE = (50_000, 10, 10)  # a batch makes many objects and few cycles: looking cost a fifth
 
 
 def register(application: typer.Typer) -> None:

@@ -70,8 +70,11 @@ def advance_fresh(
     partitions that are not ours, and of flows that are held back, stay ready for a later round; if
     a plan left meanwhile, all of them do.
     """
+    if not fresh:
+        return
     at_hand = {(one.record_type, one.record_key): one for one in known}
-    _at_once(Work(context, connection, at_hand), fresh)
+    held = pacing.held_flows(context, connection)
+    _at_once(Work(context, connection, at_hand), [run for run in fresh if run.flow not in held])
 
 
 def carry_on(context: Context, connection: Connection, proven: Sequence[Dispatch]) -> None:
@@ -81,10 +84,17 @@ def carry_on(context: Context, connection: Connection, proven: Sequence[Dispatch
         return
     waiting = runs.waiting_for(connection, [one.document_id for one in proven])
     just = {(one.system, one.stream, one.record_key): one for one in proven}
-    gone = _at_once(
-        Work(context, connection, proven=just),
-        [run for run in waiting if run.mode == "forward" and not run.waits_many],
-    )
+    held = pacing.held_flows(context, connection)
+    own = {one.record_key for one in proven}
+    quick = [
+        run
+        for run in waiting
+        if run.mode == "forward"
+        and not run.waits_many
+        # Of a flow that is held back as well: for its own document, at most one is planned.
+        and (run.flow not in held or run.record_key in own)
+    ]
+    gone = _at_once(Work(context, connection, proven=just), quick)
     runs.wake_runs(connection, [run.run_id for run in waiting if run.run_id not in gone])
 
 
@@ -95,8 +105,6 @@ def _at_once(work: Work, some: Sequence[Run]) -> set[int]:
     mine = [run for run in some if run.partition_no in ours]
     if not mine:
         return set()
-    held = pacing.held_flows(work.context, work.connection)
-    mine = [run for run in mine if run.flow not in held]
     try:
         with work.connection.transaction():
             _advance(work, mine)
@@ -150,8 +158,11 @@ def _along(work: Work, flow: FlowSpec, mode: str, group: Sequence[Run]) -> list[
         starting = [run.run_id for run in group if run.step_no == 0]
         approvals.void_for_runs(work.connection, starting, "the run takes back what it wrote")
     waiting: dict[int, list[Run]] = defaultdict(list)
+    landscape = work.context.landscape.content_hash
     for run in group:
-        waiting[min(run.step_no, len(steps))].append(run)
+        # In another landscape the same number may be another step: it starts over, which passes
+        # at once what is as it should be.
+        waiting[run.step_no if run.landscape_hash == landscape else 0].append(run)
     declined: list[Run] = []
     moving: list[Run] = []
     for number, step in enumerate(steps):
@@ -178,7 +189,8 @@ def _along(work: Work, flow: FlowSpec, mode: str, group: Sequence[Run]) -> list[
 
 def _gone(connection: Connection, group: Sequence[Run], flow: str) -> None:
     """A run whose flow is no longer in the landscape: held, never dropped."""
-    runs.advance(connection, [Advance(run, "held", run.step_no) for run in group])
+    held = [Advance(run, "held", run.step_no) for run in group]
+    runs.advance(connection, held, group[0].landscape_hash)
     cases.open_cases(
         connection,
         [

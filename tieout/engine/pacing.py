@@ -250,7 +250,12 @@ def held_flows(context: Context, connection: Connection) -> list[str]:
     """Flows that write into a system to which too much is under way already: nothing more is
     planned for it, their runs stay ready where they are."""
     full = context.pacer.looked(
-        "dispatches", lambda: backlog.dispatches_exceed(connection, MOST_DISPATCHES_OPEN)
+        "dispatches",
+        lambda: backlog.dispatches_exceed(
+            connection,
+            sorted({system for system, _ in context.compiled.targets}),
+            MOST_DISPATCHES_OPEN,
+        ),
     )
     if not full:
         return []

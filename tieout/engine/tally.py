@@ -56,7 +56,7 @@ class Tally:
         troubled = cases.of_runs(connection, touched) if touched else set()
         if troubled:
             self._close(troubled)
-        runs.advance(connection, self.advances)
+        runs.advance(connection, self.advances, self.work.context.landscape.content_hash)
         runs.note_steps(connection, self.notes)
         if self.opened:
             cases.open_cases(connection, self.opened)

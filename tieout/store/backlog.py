@@ -8,7 +8,7 @@ from tieout import clock
 from tieout.rules.lanes import LANES, Lane
 from tieout.store.database import Connection
 
-_OPEN = "('planned', 'sending', 'accepted', 'unknown', 'written')"
+_UNDER_WAY = "('sending', 'accepted', 'unknown', 'written')"
 
 
 def arrivals_exceed(connection: Connection, most: int) -> bool:
@@ -19,12 +19,15 @@ def arrivals_exceed(connection: Connection, most: int) -> bool:
     return row is not None
 
 
-def dispatches_exceed(connection: Connection, most: int) -> list[str]:
-    """Systems to which more than `most` dispatches are under way."""
+def dispatches_exceed(connection: Connection, systems: Sequence[str], most: int) -> list[str]:
+    """Those of these systems to which more than `most` dispatches are planned or under way."""
     rows = connection.execute(
-        f"SELECT system FROM (SELECT system FROM dispatch_states WHERE state IN {_OPEN} "
-        "LIMIT 20 * %(most)s) AS open GROUP BY system HAVING count(*) > %(most)s ORDER BY system",
-        {"most": most},
+        "SELECT t.system FROM unnest(%(systems)s::text[]) AS t (system) WHERE "
+        "(SELECT count(*) FROM (SELECT FROM dispatch_states d WHERE d.system = t.system "
+        "  AND d.state = 'planned' LIMIT %(most)s + 1) AS planned) + "
+        "(SELECT count(*) FROM (SELECT FROM dispatch_states d WHERE d.system = t.system "
+        f"  AND d.state IN {_UNDER_WAY} LIMIT %(most)s + 1) AS under_way) > %(most)s ORDER BY 1",
+        {"most": most, "systems": list(systems)},
     ).fetchall()
     return [str(system) for (system,) in rows]
 

@@ -37,6 +37,7 @@ class Run:
     partition_no: int
     waits_many: bool = False
     started_at: dt.datetime | None = None
+    landscape_hash: str = ""  # the landscape in which `step_no` counts
 
     @property
     def taking_back(self) -> bool:
@@ -62,7 +63,7 @@ class Wanted:
 _RUN = (
     "r.run_id, r.flow, r.record_type, r.record_key, r.record_version, r.revision, r.mode, "
     "r.step_no, r.state, r.waits_for, r.waits_since, r.lane, r.legal_entity, r.partition_no, "
-    "r.waits_many, r.started_at"
+    "r.waits_many, r.started_at, r.landscape_hash"
 )
 
 # A join would let a planner with old statistics choose them again for every row: ids first.
@@ -210,8 +211,8 @@ class Advance:
         return rows + [(run_id, "event", one) for one in self.events]
 
 
-def advance(connection: Connection, advances: Sequence[Advance]) -> None:
-    """Store where runs stand, and what wakes the waiting ones."""
+def advance(connection: Connection, advances: Sequence[Advance], landscape_hash: str) -> None:
+    """Store where runs stand in this landscape, and what wakes the waiting ones."""
     if not advances:
         return
     waits = [row for one in advances for row in one.others]
@@ -219,7 +220,7 @@ def advance(connection: Connection, advances: Sequence[Advance]) -> None:
     connection.execute(
         "UPDATE runs r SET state = t.state, step_no = t.step_no, mode = t.mode, "
         "waits_for = t.waits_for, due_at = t.due_at, waits_document = t.document_id, "
-        "waits_many = t.many, "
+        "waits_many = t.many, landscape_hash = %(landscape)s, "
         "waits_since = CASE WHEN t.state IN ('waiting', 'paused', 'held') THEN "
         "  CASE WHEN r.step_no = t.step_no AND r.mode = t.mode "
         "  THEN coalesce(r.waits_since, %(now)s) ELSE %(now)s END END, "
@@ -230,6 +231,7 @@ def advance(connection: Connection, advances: Sequence[Advance]) -> None:
         "WHERE r.run_id = t.run_id",
         {
             "now": clock.now(),
+            "landscape": landscape_hash,
             "ids": [a.run.run_id for a in advances],
             "states": [a.state for a in advances],
             "steps": [a.step_no for a in advances],
