@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -38,7 +39,7 @@ NETSUITE_FAULTS: tuple[Mapping[str, object], ...] = (
     {
         "kind": "lost_reply",
         "rate": 0.02,
-        "most": 8,
+        "most": 7,
         "methods": ["PUT", "POST"],
         "path": "/record/v1/",
     },
@@ -48,6 +49,13 @@ NETSUITE_FAULTS: tuple[Mapping[str, object], ...] = (
         "most": 8,
         "methods": ["PUT", "POST"],
         "path": "/record/v1/",
+    },
+    {  # order 10770: the one whose life the documentation tells
+        "kind": "lost_reply",
+        "rate": 1.0,
+        "most": 1,
+        "methods": ["PUT"],
+        "path": "salesOrder-00600000000008RAAQ",
     },
 )
 
@@ -114,7 +122,10 @@ def heal_faults(erp_url: str) -> None:
 def faults_met(erp_url: str) -> dict[str, int]:
     """How often each planted fault was met, by kind."""
     met = json.loads(_control(erp_url, "GET", "met", None))
-    return {str(label).partition(":")[2]: int(times) for label, times in met.items()}
+    by_kind: Counter[str] = Counter()
+    for label, times in met.items():
+        by_kind[str(label).partition(":")[2]] += int(times)
+    return dict(by_kind)
 
 
 def customer_appears(crm: Crm, incidents: Incidents) -> None:
