@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from tieout.engine import pacing
 from tieout.engine.asking import approve
 from tieout.engine.calling import call
 from tieout.engine.context import Context
+from tieout.engine.isolating import failed, in_parts, said_of
 from tieout.engine.planner import StepResult
 from tieout.engine.steps import ensure, require, take_back, write
 from tieout.engine.tally import Tally
@@ -105,21 +107,55 @@ def _at_once(work: Work, some: Sequence[Run]) -> set[int]:
     mine = [run for run in some if run.partition_no in ours]
     if not mine:
         return set()
-    try:
+
+    def all_of_them() -> None:
         with work.connection.transaction():
             _advance(work, mine)
+
+    try:
+        error = failed(all_of_them)
     except MEANWHILE:
         return set()
-    return {run.run_id for run in mine}
+    # Those that failed stay as they are: a round of their own finds out which one it is.
+    return {run.run_id for run in mine} if error is None else set()
 
 
 def _round(context: Context, most: int, lane: str) -> int:
-    with context.transaction() as connection:
-        held = pacing.held_flows(context, connection)
-        found = runs.due(connection, context.partitions(), MOST_DUE_PER_ROUND, held)
-        found += runs.ready(connection, context.partitions(), most, held, lane=lane)
-        _advance(Work(context, connection), found)
+    found: list[Run] = []
+
+    def whole() -> None:
+        with context.transaction() as connection:
+            held = pacing.held_flows(context, connection)
+            found.extend(runs.due(connection, context.partitions(), MOST_DUE_PER_ROUND, held))
+            found.extend(runs.ready(connection, context.partitions(), most, held, lane=lane))
+            _advance(Work(context, connection), found)
+
+    error = failed(whole)
+    if error is not None and not found:
+        raise error
+    if error is not None:
+        in_parts([run.run_id for run in found], partial(_part, context), partial(_give_up, context))
     return len(found)
+
+
+def _part(context: Context, run_ids: Sequence[int]) -> None:
+    """Some runs of a round that failed as a whole, as they stand by now."""
+    with context.transaction() as connection:
+        _advance(Work(context, connection), runs.locked(connection, run_ids))
+
+
+def _give_up(context: Context, run_id: int, error: Exception) -> None:
+    """A run that nobody can advance, for a reason that nobody foresaw, is somebody's case."""
+    with context.transaction() as connection:
+        for run in runs.locked(connection, [run_id]):
+            flow = context.landscape.flows.get(run.flow)
+            _hold(
+                connection,
+                [run],
+                f"this run cannot go on: {said_of(error)}",
+                "Correct the record at its source, or the step's rules; then replay.",
+                flow.steward if flow is not None else "integration developer",
+            )
 
 
 def steps_of(flow: FlowSpec, mode: str) -> tuple[Step, ...]:
@@ -189,6 +225,18 @@ def _along(work: Work, flow: FlowSpec, mode: str, group: Sequence[Run]) -> list[
 
 def _gone(connection: Connection, group: Sequence[Run], flow: str) -> None:
     """A run whose flow is no longer in the landscape: held, never dropped."""
+    _hold(
+        connection,
+        group,
+        f"the flow '{flow}' is no longer in the landscape, this run was under way",
+        "Put the flow back, or decide the open documents by hand.",
+        "integration developer",
+    )
+
+
+def _hold(
+    connection: Connection, group: Sequence[Run], words: str, next_action: str, owner: str
+) -> None:
     held = [Advance(run, "held", run.step_no) for run in group]
     runs.advance(connection, held, group[0].landscape_hash)
     cases.open_cases(
@@ -196,10 +244,10 @@ def _gone(connection: Connection, group: Sequence[Run], flow: str) -> None:
         [
             cases.NewCase(
                 reason="flow",
-                control=flow,
-                owner="integration developer",
-                words=f"the flow '{flow}' is no longer in the landscape, this run was under way",
-                next_action="Put the flow back, or decide the open documents by hand.",
+                control=run.flow,
+                owner=owner,
+                words=words,
+                next_action=next_action,
                 record_type=run.record_type,
                 record_key=run.record_key,
                 run_id=run.run_id,

@@ -10,9 +10,11 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 from tieout.engine import flow
 from tieout.engine.context import Context
+from tieout.engine.isolating import in_parts, said_of
 from tieout.engine.lookups import Lookups, keep_rates
 from tieout.engine.record_making import Batch, Maker, wanted
 from tieout.engine.waiting import records_came
@@ -38,9 +40,27 @@ def resolve(context: Context) -> int:
     for one in new:
         groups[one.system, one.stream].append(one)
     for (system, stream), group in groups.items():
-        with context.transaction() as connection:
-            _resolve_stream(context, connection, system, stream, group)
+
+        def work(some: Sequence[Arrival], system: str = system, stream: str = stream) -> None:
+            with context.transaction() as connection:
+                _resolve_stream(context, connection, system, stream, some)
+
+        in_parts(group, work, partial(_give_up, context))
     return len(new)
+
+
+def _give_up(context: Context, one: Arrival, error: Exception) -> None:
+    """A row that nobody can work on, for a reason that nobody foresaw, is somebody's case."""
+    mapping = context.compiled.inbound.get((one.system, one.stream))
+    if mapping is None:
+        raise error
+    spec = context.landscape.records[mapping.spec.target]
+    batch = Batch(f"{one.system}.{one.stream}")
+    _unreadable(batch, one, spec, f"this row cannot be worked on: {said_of(error)}")
+    with context.transaction() as connection:
+        cases.open_cases(connection, batch.cases)
+        arrivals.settle(connection, batch.settled)
+        keep(connection, batch.tally)
 
 
 def _resolve_stream(
@@ -123,7 +143,7 @@ def _unreadable(batch: Batch, one: Arrival, spec: RecordTypeSpec, why: str) -> N
             reason="mapping",
             control="mapping text",
             words=why,
-            next_action="Correct the text at its source; the row is read again by itself.",
+            next_action="Correct the row at its source; it is read again by itself.",
             owner=spec.steward,
             system=one.system,
             stream=one.stream,

@@ -253,6 +253,16 @@ def advance(connection: Connection, advances: Sequence[Advance], landscape_hash:
         )
 
 
+def locked(connection: Connection, run_ids: Sequence[int]) -> list[Run]:
+    """Those of these runs that may still move: none that has ended, or waits by now."""
+    rows = connection.execute(
+        f"SELECT {_RUN} FROM runs r WHERE r.run_id = ANY(%s) "
+        "AND (r.state = 'ready' OR r.due_at <= %s) ORDER BY r.run_id FOR UPDATE",
+        (list(run_ids), clock.now()),
+    ).fetchall()
+    return [Run(*row) for row in rows]
+
+
 def waiting_for(connection: Connection, document_ids: Sequence[int]) -> list[Run]:
     """Runs that wait for one of these documents, locked. The documents are locked by the caller:
     see `wake`."""
