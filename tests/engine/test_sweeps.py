@@ -158,6 +158,23 @@ def test_a_feed_that_forgot_is_read_anew_and_what_is_gone_is_taken_back(
     assert home.run_states().count("complete") == 2, "polling goes on from where the compare ended"
 
 
+def test_salesforce_is_compared_when_its_recycle_bin_may_have_been_emptied(home: House) -> None:
+    """Nobody polled for 16 days; a deal was deleted on the first, and is gone for good by now."""
+    account, product = home.seller.account(), home.seller.product()
+    home.seller.deal("K-1", account, product)
+    gone = home.seller.deal("G-1", account, product)
+    home.run()
+    hide(home, "Opportunity", gone)
+    home.clock.sleep(16 * 24 * 3600)
+    home.run()
+    assert home.rows(
+        "SELECT source_key, deleted FROM arrivals WHERE received_by = 'compare' AND deleted"
+    ) == [(gone, True)]
+    assert sorted(home.run_states()) == ["complete", "undone"]
+    (why,) = home.rows("SELECT detail FROM actions WHERE verb = 'compare' LIMIT 1")
+    assert "15 days" in str(why)
+
+
 def test_nothing_is_gone_before_the_whole_stream_was_read(
     paged: House, forgetful: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

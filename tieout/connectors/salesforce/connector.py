@@ -15,7 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from tieout.connectors.salesforce import wire
-from tieout.connectors.salesforce.cursor import Cursor, where
+from tieout.connectors.salesforce.cursor import Cursor, refuse_expired, where
 from tieout.connectors.salesforce.errors import ERRORS, LIMITS, of_read
 from tieout.connectors.salesforce.signin import sign_in
 from tieout.connectors.salesforce.streams import MOST_ROWS_PER_CALL, STREAMS
@@ -118,6 +118,7 @@ class Salesforce:
         """The next page, oldest change first, deleted rows included."""
         kind = self.streams[stream]
         stands = msgspec.json.decode(cursor, type=Cursor) if cursor else Cursor()
+        refuse_expired(stands, stream)
         most = max(1, min(ROWS_PER_PAGE, int(at.settings.get("page_rows", ROWS_PER_PAGE))))
         overlap = float(at.settings.get("overlap_seconds", OVERLAP_SECONDS))
         soql = (

@@ -6,7 +6,11 @@ import datetime as dt
 
 import msgspec
 
+from tieout import clock
 from tieout.connectors.salesforce import wire
+from tieout.ports.errors import CursorExpired
+
+DELETED_ROWS_KEPT = dt.timedelta(days=14)  # a day less than the vendor says, for clocks and zones
 
 
 class Cursor(msgspec.Struct, omit_defaults=True):
@@ -17,6 +21,15 @@ class Cursor(msgspec.Struct, omit_defaults=True):
     id: str = ""
     asked: str = ""
     sweeping: bool = False
+
+
+def refuse_expired(stands: Cursor, stream: str) -> None:
+    """Raises CursorExpired when rows deleted since then may be gone for good: Salesforce keeps them
+    in the recycle bin for 15 days, and only there does a query show that they were deleted."""
+    if stands.asked and clock.now() - wire.instant_of(stands.asked) > DELETED_ROWS_KEPT:
+        raise CursorExpired(
+            f"{stream} was last read at {stands.asked}; Salesforce shows deleted rows for 15 days"
+        )
 
 
 def where(stands: Cursor, overlap_seconds: float) -> str:
