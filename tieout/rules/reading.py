@@ -133,7 +133,8 @@ def _beyond_measure(text: str) -> str:
         return f"it is larger than {MOST_TEXT_BYTES // 2**20} MB"
     if text.count("[") + text.count("{") > MOST_BRACKETS:
         return (
-            f"it has more than {MOST_BRACKETS:,} lists and objects: too many lines for one record"
+            f"it has more than {MOST_BRACKETS:,} lists and objects: too many lines, or nested too "
+            "deeply, for one record"
         )
     return ""
 
