@@ -71,7 +71,7 @@ class AwayLedger(Ledger):
 
 
 def missing(story: Mapping[str, list[Came]], feeds: list[Amendments], wanted: list[Event]) -> Shown:
-    return shown(story, {k: v for feed in feeds for k, v in feed.totals.items()}, wanted)
+    return shown(story, {k: v for feed in feeds for k, v in dict(feed.totals).items()}, wanted)
 
 
 def an_hour(database_url: str, turns: int, a_turn: int, promise: Keeper) -> None:
