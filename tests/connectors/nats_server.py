@@ -38,6 +38,9 @@ OPTIONS = {
     "source": "acme",
 }
 
+MOST_LOOKS = 500
+LOOK_SECONDS = 0.01
+
 
 class Server:
     """`nats-server` with JetStream. `kill` is SIGKILL: nothing is said goodbye to."""
@@ -75,6 +78,12 @@ class Server:
     def freeze(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        stat = Path(f"/proc/{self._process.pid}/stat")
+        for _ in range(MOST_LOOKS):  # a signal takes its time: not frozen before it is seen to be
+            if stat.read_text().rpartition(")")[2].split()[0] == "T":
+                return
+            time.sleep(LOOK_SECONDS)
+        raise TimeoutError("the server does not stop")
 
     def thaw(self) -> None:
         assert self._process is not None

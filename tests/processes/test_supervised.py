@@ -133,7 +133,7 @@ def test_a_database_that_was_away_is_met_again(shop: Shop) -> None:
     server = embedded.running(shop.folder / STATE_FOLDER)
     assert server is not None
     os.kill(server.pid, signal.SIGKILL)
-    await_that("it runs again", lambda: _answers(shop), 60)
+    await_that("it runs again", lambda: _answers(shop), 150)
     await_that("workers turn again", lambda: holders(shop) == 2, 90)
     assert shop.sync().code == 0
 
