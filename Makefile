@@ -62,6 +62,8 @@ bench: $(VENV)/.ready  ## Measure, side by side with peers; prints one JSON line
 	@$(BIN)/python -m benchmarks.check --json
 	@$(BIN)/python -m benchmarks.audit --json
 	@$(BIN)/python -m benchmarks.record_sync --json
+	@$(BIN)/python -m benchmarks.latency --json
+	@$(BIN)/python -m benchmarks.claiming --json
 	@$(BIN)/python -m benchmarks.backlog --json
 	@$(BIN)/python -m benchmarks.memory --json
 	@$(BIN)/python -m benchmarks.flows --json
