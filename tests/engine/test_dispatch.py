@@ -8,6 +8,7 @@ import pytest
 
 from tests.engine.house import House
 from tests.engine.test_flow import net_invoiced, order, totals
+from tieout.engine import judging
 from tieout.ports.connector import Idempotency
 from tieout.ports.http import Request
 
@@ -334,3 +335,21 @@ def test_posted_per_stream_equals_proofs(home: House) -> None:
     assert moved == proven
     leaves = home.one("SELECT count(*) FROM audit_leaves WHERE subject LIKE 'proof/%%'")
     assert leaves == sum(proven.values())
+
+
+def test_what_the_system_called_it_is_kept_when_it_does_not_show_it_yet(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read back in the turn that wrote it, and not there yet: the id it was given is not lost."""
+    real = judging.look
+
+    def blind(*given: object) -> judging.Look:
+        seen = real(*given)  # type: ignore[arg-type]
+        return replace(seen, found={})
+
+    monkeypatch.setattr(judging, "look", blind)
+    order(home, "10")
+    home.go_on(0.1)
+    waiting = home.rows("SELECT stream, target_id FROM dispatches WHERE state = 'written'")
+    assert waiting
+    assert all(target for _, target in waiting)

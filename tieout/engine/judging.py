@@ -158,9 +158,13 @@ def _may_repeat(spec: Stream) -> bool:
 def _look_again(verdicts: Verdicts, one: Dispatch, looks: int, why: str) -> str:
     if looks < MOST_LOOKS:
         later = clock.now() + dt.timedelta(seconds=PENDING_SECONDS * 2 ** min(looks - 1, 6))
-        verdicts.changes.append(Change(one.dispatch_id, one.state, later, one.handle, looks=looks))
+        verdicts.changes.append(
+            Change(one.dispatch_id, one.state, later, one.handle, one.target_id, looks)
+        )
         return f"pending: {why}"
-    verdicts.changes.append(Change(one.dispatch_id, "differs", clock.now(), looks=looks))
+    verdicts.changes.append(
+        Change(one.dispatch_id, "differs", clock.now(), one.handle, one.target_id, looks)
+    )
     verdicts.refusals.append(
         (
             one.document_id,
@@ -172,7 +176,8 @@ def _look_again(verdicts: Verdicts, one: Dispatch, looks: int, why: str) -> str:
 
 
 def _ended(one: Dispatch, state: str, found: Found, looks: int) -> Change:
-    return Change(one.dispatch_id, state, clock.now(), one.handle, found.target_id, looks)
+    target = found.target_id or one.target_id
+    return Change(one.dispatch_id, state, clock.now(), one.handle, target, looks)
 
 
 def compare(
