@@ -19,6 +19,19 @@ from typing import Protocol
 
 UTC = dt.UTC
 
+# Named points on the way of a transaction and of a call, in their order. A process may die at each,
+# and what it has done by then is what a successor finds.
+POINTS = (
+    "before_begin",
+    "inside",
+    "before_commit",
+    "after_commit",
+    "before_send",
+    "after_send",  # the other side has it, its reply is not here yet
+    "after_reply",
+    "before_local_commit",  # what came of a call is known, and nowhere written down
+)
+
 
 class World(Protocol):
     """What a world must offer: the real one below, or a rehearsed one."""
@@ -30,6 +43,7 @@ class World(Protocol):
     def random(self) -> float: ...
     def executor(self, threads: int) -> Executor: ...
     def every(self, seconds: float, action: Callable[[], object]) -> Callable[[], None]: ...
+    def reach(self, point: str) -> None: ...
 
 
 class RealWorld:
@@ -77,6 +91,9 @@ class RealWorld:
             thread.join()
 
         return stop
+
+    def reach(self, point: str) -> None:
+        """Nothing: only a rehearsal lets a process die on purpose."""
 
 
 _world: World = RealWorld()
@@ -127,3 +144,8 @@ def every(seconds: float, action: Callable[[], object]) -> Callable[[], None]:
     """Do something again and again beside the caller, until the returned function is called, which
     waits for the last time to end. A rehearsal, which has one thread, never does it."""
     return _world.every(seconds, action)
+
+
+def reach(point: str) -> None:
+    """Say that this process has come to one of POINTS; in a rehearsal it may be its last."""
+    _world.reach(point)

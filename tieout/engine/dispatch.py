@@ -229,6 +229,7 @@ def _commit(context: Context, call: Call, answer: Answer) -> None:
     outcomes = [trouble.redacted(one, session) for one in answer.outcomes]
     spec = context.compiled.streams[call.system, call.stream]
     verdicts = Verdicts(attempts=_attempts(call, outcomes))
+    clock.reach("before_local_commit")
     with context.transaction() as connection:
         free_at = _note_system(context, connection, call, outcomes, now)
         look_at = now

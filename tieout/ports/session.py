@@ -130,8 +130,10 @@ class Session:
             excerpt, answer = "", "good"
             if self.turn is not None:
                 self.turn.line_used()
+            clock.reach("before_send")
             try:
                 yield
+                clock.reach("after_send")
             except Exception as error:
                 excerpt = f"{type(error).__name__}: {error}"
                 answer = "none" if isinstance(error, NoAnswer | OSError) else "failed"
@@ -190,6 +192,7 @@ class Session:
         self._credential = request.header("Authorization").rpartition(" ")[2]
         status: int | None = None
         excerpt = ""
+        clock.reach("before_send")
         try:
             response = self.transport(
                 request
@@ -203,9 +206,11 @@ class Session:
                     self.timeout_seconds,
                 )
             )
+            clock.reach("after_send")
             status, excerpt = response.status, self._excerpt(response)
             if turn is not None:
                 turn.heard(response)
+            clock.reach("after_reply")
             return response
         except NoAnswer as error:
             excerpt = error.words

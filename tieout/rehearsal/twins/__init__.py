@@ -1,0 +1,1 @@
+"""Twins: how a rehearsal plays every system of a landscape, emulated or by an understudy."""

@@ -1,0 +1,82 @@
+"""What a rehearsal asks of a system it plays: to answer, to be worked in, to be looked at.
+
+A twin is looked at from inside, never through a connector: what a connector makes of an answer is
+part of what is rehearsed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tieout.ports.connector import InboundCall
+from tieout.ports.http import Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One document as a target holds it now.
+
+    `reference` is the business reference that it carries, as `Write.reference` gave it. `alive`:
+    it still has effect: not voided, deleted or reversed. `facts` are those of `Stream.facts` that
+    the target keeps, in canonical text.
+    """
+
+    stream: str
+    reference: str
+    target_id: str
+    alive: bool = True
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """One write that took effect, in the order in which writes did. `digest`: of what it says."""
+
+    stream: str
+    reference: str
+    action: str
+    digest: str
+    target_id: str = ""
+
+
+class Twin(Protocol):
+    """One system. All of it happens on one thread; time is the rehearsal's (`tieout.clock`)."""
+
+    system: str
+    strikes: frozenset[str]
+    """Names of the faults (see `rehearsal.faults`) that this twin itself can suffer."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer one call, as the system would on a good day, or as it was struck."""
+
+    def put(self, stream: str, row: Mapping[str, object]) -> str:
+        """Somebody makes a row of this stream, or changes the one with its key; returns the key.
+        The twin keeps the stream's version field itself. Raises Unplayable."""
+
+    def remove(self, stream: str, key: str) -> None:
+        """Somebody deletes a row. Raises Unplayable where the system keeps everything."""
+
+    def rows(self, stream: str) -> Mapping[str, Mapping[str, object]]:
+        """The rows of a stream as people see them now, by key."""
+
+    def calls(self) -> Sequence[InboundCall]:
+        """Webhooks that are due now; each is handed out once."""
+
+    def effects(self) -> Sequence[Effect]:
+        """Every document that was ever written here."""
+
+    def applied(self) -> Sequence[Applied]:
+        """Every write that took effect, in order, also what a restore has taken away since."""
+
+    def strike(self, fault: str, dice: random.Random) -> str:
+        """Suffer this fault now; returns what happened in plain words, "" when nothing could."""
+
+    def heal(self) -> None:
+        """Faults stop: from now on a good day."""
+
+
+class Unplayable(Exception):
+    """This system cannot be played like that. Says which system, and what is missing."""
