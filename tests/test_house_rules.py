@@ -39,7 +39,8 @@ ALLOWED_USES = {
 }
 ALLOWED_FOLDERS = {
     "emulators": {"random", "threading"},  # seeded faults; a server thread for tests
-    "rehearsal": {"random"},  # seeded incidents
+    # seeded incidents; virtual workers, of which one turns at a time
+    "rehearsal": {"random", "threading", "concurrent.futures"},
 }
 WALL_CLOCK = {"now", "utcnow", "today"}
 
