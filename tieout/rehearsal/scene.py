@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from tieout.engine.compiled import Compiled
 from tieout.landscape.schema import Landscape
+from tieout.ports.connector import Received
 from tieout.rehearsal.twins.base import Twin
+from tieout.rules.runner import Runner
 from tieout.store.database import Connection
 
 
@@ -29,12 +31,14 @@ class Deed:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One webhook that we acknowledged: from then on it is ours to keep."""
+    """One webhook that we acknowledged: from then on it is ours to keep. `received` is what its
+    connector made of it, before anything was stored."""
 
     system: str
     stream: str
     body: bytes
     at: dt.datetime
+    received: Received
 
 
 @dataclass
@@ -42,7 +46,9 @@ class Scene:
     """A world at one moment. `connection` sees all legal entities and must only read.
 
     `phase`: `during` while faults happen or work is under way, `rest` when nothing moves any more.
-    `struck` are the names of the faults that have happened so far, with how often.
+    `struck` are the names of the faults that have happened so far, with how often. `runner` runs
+    mappings anew. `worked_out` is what one promise has found out and the next need not: make a new
+    scene for every moment.
     """
 
     landscape: Landscape
@@ -53,6 +59,8 @@ class Scene:
     told: Sequence[Told]
     phase: Literal["during", "rest"]
     struck: Mapping[str, int] = field(default_factory=dict)
+    runner: Runner = field(kw_only=True, repr=False)
+    worked_out: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ part of what is rehearsed.
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,13 +34,21 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One write that took effect, in the order in which writes did. `digest`: of what it says."""
+    """One write that took effect, in the order in which writes did.
+
+    `digest`: that of the dispatch whose words it carries, "" where the system's own form hides it;
+    then `facts` say what it says, as in `Effect`. `at` is when it took effect; `closed`: that it
+    fell into an accounting period that was closed in this system at that moment.
+    """
 
     stream: str
     reference: str
     action: str
     digest: str
     target_id: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    at: dt.datetime | None = None
+    closed: bool = False
 
 
 class Twin(Protocol):
