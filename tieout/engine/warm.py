@@ -12,7 +12,7 @@ from itertools import islice
 
 from tieout.store.dispatches import Dispatch
 
-MOST_DISPATCHES = 20_000
+MOST_DISPATCHES = 4_000  # a few ticks' worth: one with its body is some 3 kB
 
 
 @dataclass

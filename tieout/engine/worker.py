@@ -104,7 +104,7 @@ class Worker:
             event("worker started", worker=self.context.worker)
             lost = 0
             while not stopping():
-                self._keep_leases()
+                self.keep_leases()
                 try:
                     self._pulse.begin()
                     done = tick(self.context, on_stage=self._pulse.stage)
@@ -133,7 +133,9 @@ class Worker:
             self._seal(at_once=True)
             event("worker stopped", worker=self.context.worker, ticks=self._pulse.ticks)
 
-    def _keep_leases(self) -> None:
+    def keep_leases(self) -> None:
+        """Renew what we hold when it is time, take our share of what is free, and look after what a
+        dead holder was sending."""
         unchanged = self._told == self.context.landscape.content_hash
         if unchanged and clock.monotonic() - self._renewed_at < RENEW_SECONDS:
             return

@@ -82,7 +82,7 @@ class Arrival:
     partition_no: int
 
 
-@functools.lru_cache(maxsize=65_536)  # asked for at every stage of a row's way
+@functools.lru_cache(maxsize=16_384)  # asked for at every stage of a row's way
 def partition_of(key: str) -> int:
     """The partition of a business key, 0 … PARTITIONS-1, the same on every machine."""
     return int(hashlib.sha256(key.encode()).hexdigest()[:8], 16) % PARTITIONS

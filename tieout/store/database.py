@@ -135,10 +135,14 @@ def _still_there(connection: Connection) -> None:
         ConnectionPool.check_connection(connection)
 
 
+REHEARSAL = "tieout.rehearsal"  # a setting that only a rehearsal's private server is started with
+
+
 def prepare(url: str, landscape: str) -> list[str]:
     """Make the database fit for use by this landscape: checks, roles, migrations, identity.
 
-    Returns the names of migrations that ran. Raises DatabaseUnfit (unsafe durability, another
+    Returns the names of migrations that ran. A rehearsal's own server says that it is one, and may
+    forget what it was told. Raises DatabaseUnfit (unsafe durability, another
     landscape's database, a newer schema than this program, missing rights).
     """
     try:
@@ -165,6 +169,9 @@ def _refuse_unsafe(connection: psycopg.Connection[Any]) -> None:
     version = connection.info.server_version
     if version < 150000:
         raise DatabaseUnfit(f"PostgreSQL {version // 10000} is too old; Tieout needs 15 or newer")
+    row = connection.execute("SELECT current_setting(%s, true)", (REHEARSAL,)).fetchone()
+    if row is not None and row[0] == "on":
+        return
     for setting in ("fsync", "full_page_writes", "synchronous_commit"):
         row = connection.execute("SELECT current_setting(%s)", (setting,)).fetchone()
         if row is None or row[0] == "off":

