@@ -101,16 +101,15 @@ class Database:
         `legal_entities` restricts what this transaction sees; None means all.
         """
         clock.reach("before_begin")
-        with self._pool.connection() as connection:
-            with connection.transaction():
-                if legal_entities is not None:
-                    connection.execute(
-                        "SELECT set_config('tieout.legal_entities', %s, true)",
-                        (",".join(legal_entities),),
-                    )
-                clock.reach("inside")
-                yield connection
-                clock.reach("before_commit")
+        with self._pool.connection() as connection, connection.transaction():
+            if legal_entities is not None:
+                connection.execute(
+                    "SELECT set_config('tieout.legal_entities', %s, true)",
+                    (",".join(legal_entities),),
+                )
+            clock.reach("inside")
+            yield connection
+            clock.reach("before_commit")
         clock.reach("after_commit")
 
     @contextlib.contextmanager

