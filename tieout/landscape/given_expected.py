@@ -74,7 +74,7 @@ def _run(
         runner=runner,
         functions=functions,
     )
-    given = json.dumps(_json(test.given, fields))
+    given = json.dumps(given_json(test.given, fields))
     if mapping.inbound:
         row = Row(1, _text(test.given, mapping.key) or SOURCE_KEY, given)
     else:
@@ -160,11 +160,15 @@ class GivenLookups:
         return found
 
 
-def _json(node: Node, fields: Sequence[FieldType]) -> object:
+def given_json(node: Node, fields: Sequence[FieldType]) -> object:
     """What was given as the JSON a system would send: texts, numbers as texts, real booleans."""
     known = {one.name: one for one in fields}
     if not isinstance(node, Table):
-        return node.value if isinstance(node, Text) else [_json(one, fields) for one in node.items]
+        return (
+            node.value
+            if isinstance(node, Text)
+            else [given_json(one, fields) for one in node.items]
+        )
     made: dict[str, object] = {}
     for name, value in node.entries.items():
         field = known.get(name)
@@ -176,7 +180,7 @@ def _json(node: Node, fields: Sequence[FieldType]) -> object:
             else:
                 made[name] = value.value
         else:
-            made[name] = _json(value, field.fields if field is not None else ())
+            made[name] = given_json(value, field.fields if field is not None else ())
     return made
 
 
