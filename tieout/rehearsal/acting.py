@@ -46,9 +46,12 @@ class Actor:
 
 
 class Stage:
-    """Where actors take turns. `decide` says what becomes of an actor at a point."""
+    """Where actors take turns. `decide` says what becomes of an actor at a point: an exception is
+    what its own next move there fails of."""
 
-    def __init__(self, world: SeededWorld, decide: Callable[[Actor, str], Fate]) -> None:
+    def __init__(
+        self, world: SeededWorld, decide: Callable[[Actor, str], Fate | Exception]
+    ) -> None:
         self._world = world
         self._decide = decide
         self._back = threading.Semaphore(0)
@@ -121,6 +124,8 @@ class Stage:
             actor.depth -= 1
         self.reached[actor.stage, point] += 1
         fate = "die" if self._ending else self._decide(actor, point)
+        if isinstance(fate, Exception):
+            raise fate
         if fate == "freeze" and point in MAY_FREEZE and actor.depth <= 0:
             actor.state = "frozen"
             self._back.release()

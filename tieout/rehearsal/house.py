@@ -99,6 +99,12 @@ class VirtualWorker:
         self.deaths += 1
         self.actor = Actor(self.name)
 
+    def renew(self) -> None:
+        """Take up the landscape that is in force, as a worker does between two ticks."""
+        if self._context is not None:
+            self._context.landscape = self.house.landscape
+            self._context.compiled = self.house.compiled
+
     def close(self) -> None:
         if self._context is not None:
             self.die()

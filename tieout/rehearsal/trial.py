@@ -1,0 +1,322 @@
+"""One seed: a world in which everything goes wrong, then nothing does, then all is looked at.
+
+Three phases. *Faults*: people work, workers turn, die, stand still, and every fault that the seed
+has drawn happens. *Quiet*: the faults are over; the house must come to rest by itself, and the desk
+settles what only people can. *Audit*: every promise is looked at.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import psycopg
+
+from tieout import clock
+from tieout.engine.rest import progress
+from tieout.ports.connector import InboundCall
+from tieout.rehearsal.acting import Actor, Fate, Stage
+from tieout.rehearsal.cast import Cast, Played
+from tieout.rehearsal.desk import Desk
+from tieout.rehearsal.house import House, Intake, VirtualWorker, cut_sessions
+from tieout.rehearsal.invariants import ALL
+from tieout.rehearsal.scene import Broken, Scene
+from tieout.rehearsal.script import Script
+from tieout.rehearsal.trace import Trace
+from tieout.rehearsal.world import SeededWorld
+from tieout.store.leases import LEASE_SECONDS
+
+STARTS_AT = dt.datetime(2028, 2, 28, 22, 0, tzinfo=dt.UTC)  # a leap day is ahead
+MOST_STEPS_PER_BURST = 60
+MOST_QUIET_STEPS = 600
+MOST_SETTLINGS = 4
+LONGEST_NAP = 3_600.0
+WRONG_CLOCK_SECONDS = 20.0
+REFRESH_SECONDS = 11.0  # after which periods are read anew
+
+_NEXT_DUE = """
+SELECT extract(epoch FROM min(due)) FROM (
+  SELECT min(due_at) AS due FROM dispatch_states
+   WHERE state IN ('planned', 'accepted', 'unknown', 'written')
+  UNION ALL SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL
+  UNION ALL SELECT min(until) FROM system_states WHERE until > %(now)s
+) AS all_of_them WHERE due > %(now)s
+"""
+
+
+@dataclass
+class Result:
+    """What came of a seed. `broken` is empty when every promise held."""
+
+    script: Script
+    broken: list[Broken]
+    trace: Trace
+    events: int = 0
+    ticks: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+    reached: Counter[tuple[str, str]] = field(default_factory=Counter)
+    died_at: Counter[tuple[str, str]] = field(default_factory=Counter)
+    cases_left: int = 0
+
+    @property
+    def held(self) -> bool:
+        return not self.broken
+
+
+def rehearse(cast: Cast, script: Script) -> Result:
+    """Play one seed and look at every promise."""
+    world = SeededWorld(str(script.seed), STARTS_AT)
+    with clock.world(world):
+        trial = Trial(cast, script, world)
+        try:
+            return trial.play()
+        finally:
+            trial.close()
+
+
+class Trial:
+    """One seed under way."""
+
+    def __init__(self, cast: Cast, script: Script, world: SeededWorld) -> None:
+        self.cast, self.script, self.world = cast, script, world
+        self.result = Result(script, [], Trace())
+        self.quiet = False
+        self._dice = script.dice("house")
+        self._nap = 0.5
+        cast.wipe()
+        self.played: Played = cast.play(script, self._met)
+        self.stage = Stage(world, self._fate)
+        self.house = House(
+            cast.landscape,
+            cast.compiled,
+            cast.environment,
+            cast.database,
+            cast.runner,
+            world,
+            self.stage,
+            self.played.lines,
+        )
+        self.workers = [VirtualWorker(self.house, f"worker-{n + 1}") for n in range(script.workers)]
+        self.intake = Intake(self.house)
+        self.desk = Desk(
+            lambda: self.house.context("operator"),
+            self.played.twins,
+            script.dice("desk"),
+            script.rates,
+            self._struck,
+        )
+
+    def close(self) -> None:
+        self.quiet = True
+        self.stage.end([one.actor for one in self.workers])
+        for one in self.workers:
+            one.close()
+
+    def play(self) -> Result:
+        self._faults()
+        self._calm()
+        self._look("rest")
+        self._finish()
+        return self.result
+
+    # --- the phases ---
+
+    def _faults(self) -> None:
+        script = self.script
+        share = max(1, script.events // script.bursts)
+        gap = script.hours * 3_600 / script.bursts
+        for number in range(script.bursts):
+            last = number == script.bursts - 1
+            events = script.events - share * number if last else share
+            self.result.events += self.played.people.burst(events)
+            self.result.trace.note(self.world.true_time, "people", f"burst of {events}")
+            self._strike_twins()
+            until = self.world.true_time + dt.timedelta(seconds=gap)
+            self._turn_until(until, MOST_STEPS_PER_BURST)
+            self.desk.work()
+            self._look("during")
+            if self.world.true_time < until:
+                self.world.sleep((until - self.world.true_time).total_seconds())
+
+    def _calm(self) -> None:
+        self.quiet = True
+        for line in self.played.lines.values():
+            line.quiet = True
+            line.flush()
+        for twin in self.played.twins.values():
+            twin.heal()
+        for worker in self.workers:
+            worker.wrong_by = dt.timedelta()
+            if worker.frozen:
+                worker.go_on()
+        self._rest()
+        for _ in range(MOST_SETTLINGS):
+            self.played.people.settle()
+            self.desk.answer(all_yes=True)
+            done = self.desk.settle()
+            self.world.sleep(REFRESH_SECONDS)
+            self._rest()
+            if not done:
+                break
+
+    def _rest(self) -> None:
+        """Turn until nothing moves. What does not come to rest breaks a promise."""
+        for _ in range(MOST_QUIET_STEPS):
+            self._deliver(all_of_them=True)
+            busy = False
+            for worker in self.workers:
+                self._step(worker)
+                busy = busy or not worker.idle
+            if busy:
+                continue
+            with self.cast.database.transaction() as connection:
+                if progress(connection).at_rest and not self.played.people.post.waiting:
+                    return
+            self._sleep_until_due(LONGEST_NAP)
+        self.result.broken.append(
+            Broken("P8", "the faults are over, and work still does not come to rest")
+        )
+
+    def _turn_until(self, until: dt.datetime, most: int) -> None:
+        """Workers turn in an order that the dice say, until nothing moves or time is up."""
+        idle_rounds = 0
+        for _ in range(most):
+            if self.world.true_time >= until:
+                return
+            self._deliver()
+            able = [one for one in self.workers if not one.frozen]
+            frozen = [one for one in self.workers if one.frozen]
+            if frozen and (not able or self._dice.random() < 0.2):
+                self._thaw(self._dice.choice(frozen))
+                continue
+            worker = self._dice.choice(able)
+            self._step(worker)
+            idle_rounds = idle_rounds + 1 if worker.idle else 0
+            if idle_rounds > 2 * len(self.workers):
+                if not self._sleep_until_due((until - self.world.true_time).total_seconds()):
+                    return
+                idle_rounds = 0
+
+    # --- single moves ---
+
+    def _step(self, worker: VirtualWorker) -> None:
+        if worker.frozen:
+            state = worker.go_on()
+        else:
+            state = worker.step()
+        self.result.ticks += 1
+        if worker.last is not None and worker.last.busy or state != "done":
+            self.result.trace.note(self.world.true_time, worker.name, state, worker.actor.stage)
+        if worker.errors and self.quiet:
+            self.result.broken.append(
+                Broken("P8", f"a worker ends again and again: {worker.errors[-1]!r}")
+            )
+            worker.errors.clear()
+
+    def _thaw(self, worker: VirtualWorker) -> None:
+        if self._dice.random() < 0.7:  # long enough that somebody else has taken over
+            self.world.sleep(LEASE_SECONDS + 1)
+            for other in self.workers:
+                if not other.frozen:
+                    self._step(other)
+        self._step(worker)
+
+    def _deliver(self, *, all_of_them: bool = False) -> None:
+        """The post brings what is due; what is not acknowledged comes again."""
+        post = self.played.people.post
+        for system, call in post.due(all_of_them=all_of_them):
+            if self.intake.take(system, call):
+                post.acknowledged(system, call)
+                self.played.told_of(system, call, self.world.true_time)
+            else:
+                post.again(system, call)
+
+    def _sleep_until_due(self, most: float) -> bool:
+        """Sleep until something is due, or for a while that grows; False when `most` is over."""
+        now = self.world.true_time
+        with self.cast.database.transaction() as connection:
+            row = connection.execute(_NEXT_DUE, {"now": now}).fetchone()
+        due = float(row[0]) - now.timestamp() if row and row[0] is not None else None
+        self._nap = 0.5 if due is not None else min(self._nap * 4, LONGEST_NAP)
+        wanted = max(0.01, due) if due is not None else self._nap
+        self.world.sleep(min(wanted, max(most, 0.01)))
+        return wanted < most
+
+    def _strike_twins(self) -> None:
+        for system, twin in sorted(self.played.twins.items()):
+            for fault in sorted(twin.strikes):
+                dice = self._dice.random()
+                if dice < self.script.rate(fault):
+                    words = twin.strike(fault, self._dice)
+                    if words:
+                        self._struck(fault, f"{system}: {words}")
+        if self._dice.random() < self.script.rate("mapping_change"):
+            self.house.landscape, self.house.compiled = self.cast.other_version(
+                self.house.landscape
+            )
+            self._struck("mapping_change", self.house.landscape.content_hash[:12])
+            for worker in self.workers:
+                worker.renew()
+        if self._dice.random() < self.script.rate("clock_jump"):
+            self._wrong_clocks()
+
+    def _wrong_clocks(self) -> None:
+        if self._dice.random() < 0.5:
+            self.world.jump(dt.timedelta(seconds=self._dice.choice([1.0, 61.0, 3_600.0])))
+        for worker in self.workers:
+            seconds = self._dice.uniform(-WRONG_CLOCK_SECONDS, WRONG_CLOCK_SECONDS)
+            worker.wrong_by = dt.timedelta(seconds=round(seconds, 3))
+        self._struck("clock_jump", "clocks are wrong")
+
+    def _fate(self, actor: Actor, point: str) -> Fate | Exception:
+        """What becomes of a process at a named point."""
+        if self.quiet:
+            return "go"
+        throw = self._dice.random()
+        for fault in ("crash", "zombie", "database_restart", "disk_full"):
+            rate = self.script.rate(fault) / 10  # a tick reaches dozens of points
+            if throw < rate:
+                return self._house_fault(fault, actor, point)
+            throw -= rate
+        return "go"
+
+    def _house_fault(self, fault: str, actor: Actor, point: str) -> Fate | Exception:
+        if fault == "disk_full" and point != "before_commit":
+            return "go"
+        self._struck(fault, f"{actor.name} at {actor.stage}, {point}")
+        if fault == "crash":
+            self.result.died_at[actor.stage, point] += 1
+            return "die"
+        if fault == "zombie":
+            return "freeze"
+        if fault == "database_restart":
+            cut_sessions(self.cast.admin)
+            return "go"
+        return psycopg.errors.DiskFull("could not extend file: No space left on device")
+
+    def _struck(self, fault: str, what: str) -> None:
+        self.result.struck[fault] += 1
+        self.result.trace.note(self.world.true_time, fault, what)
+
+    def _met(self, system: str, method: str, path: str, word: str) -> None:
+        self.result.trace.note(self.world.true_time, system, method, path, word)
+
+    # --- looking ---
+
+    def _look(self, phase: str) -> None:
+        with self.cast.database.transaction() as connection:
+            scene = self.scene(connection, phase)
+            for invariant in ALL.values():
+                if phase in invariant.phases:
+                    self.result.broken += invariant.check(scene)
+
+    def _finish(self) -> None:
+        for line in self.played.lines.values():
+            self.result.struck.update(line.met)
+        self.result.struck.update(self.played.people.struck)
+        self.result.reached = self.stage.reached
+        with self.cast.database.transaction() as connection:
+            self.result.trace.end(connection)
