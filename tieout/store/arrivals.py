@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from tieout import clock
 from tieout.store.database import Connection
+from tieout.store.ids import draw
 
 PARTITIONS = 16
 GONE = "gone:"  # the version of a row that was not there when we looked; it has no own order
@@ -145,12 +146,7 @@ def _store(
 ) -> tuple[Arrival, ...]:
     """Register every row; store those that were not known. Ids are drawn first, in the order of the
     page, so that the register itself says which rows are new."""
-    first = connection.execute(
-        "SELECT array_agg(nextval(pg_get_serial_sequence('arrivals', 'arrival_id'))) "
-        "FROM generate_series(1, %s)",
-        (len(counted),),
-    ).fetchone()
-    ids: list[int] = first[0] if first else []
+    ids = draw(connection, "arrivals.arrival_id", len(counted))
     rows = list(zip(ids, counted.items(), strict=True))
     registered = connection.execute(
         _REGISTER,

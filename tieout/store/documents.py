@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tieout.rules.document import DocumentState, OpenState
 from tieout.store.database import Connection
+from tieout.store.ids import draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,7 @@ def find_or_draft(
         ([one.reference for one in missing], system, stream),
     ).fetchall()
     used = {str(row[0]) for row in rows}
-    drawn = connection.execute(
-        "SELECT array_agg(nextval(pg_get_serial_sequence('documents', 'document_id'))) "
-        "FROM generate_series(1, %s)",
-        (len(missing),),
-    ).fetchone()
-    ids: list[int] = drawn[0] if drawn else []
+    ids = draw(connection, "documents.document_id", len(missing))
     taken: set[str] = set()
     for document_id, one in zip(ids, missing, strict=True):
         if one.reference in used:

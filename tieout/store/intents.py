@@ -11,6 +11,7 @@ from tieout import clock
 from tieout.store.database import Connection
 from tieout.store.dispatches import Dispatch, KeyBound
 from tieout.store.documents import Document
+from tieout.store.ids import draw
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,7 @@ def plan(connection: Connection, new: Sequence[NewDispatch]) -> list[Dispatch]:
     when a write key is bound to other content.
     """
     _refuse_bound(connection, [n for n in new if n.document.born])
-    drawn = connection.execute(
-        "SELECT array_agg(nextval(pg_get_serial_sequence('intents', 'dispatch_id'))) "
-        "FROM generate_series(1, %s)",
-        (len(new),),
-    ).fetchone()
-    ids: list[int] = drawn[0] if drawn else []
+    ids = draw(connection, "intents.dispatch_id", len(new))
     now = clock.now()
     for same, group in _alike(zip(ids, new, strict=True)).items():
         _insert(connection, now, same, group)
