@@ -10,8 +10,9 @@ import datetime as dt
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from tieout.emulators.kit import FaultKind
 from tieout.ports.connector import InboundCall
 from tieout.ports.http import Request, Response
 
@@ -85,6 +86,14 @@ class Twin(Protocol):
 
     def heal(self) -> None:
         """Faults stop: from now on a good day."""
+
+
+@runtime_checkable
+class SaysBusy(Protocol):
+    """A twin that says 'slow down' in its vendor's own form."""
+
+    def busy(self, kind: FaultKind, seconds: float) -> Response:
+        """The refusal; `seconds` is how long to wait, where the form and the kind say it."""
 
 
 class Unplayable(Exception):
