@@ -17,6 +17,7 @@ from typing import ParamSpec
 from tieout import clock
 from tieout.rehearsal.corpus import Corpus, Kind, StreamName
 from tieout.rehearsal.made import Made
+from tieout.rehearsal.post import Post
 from tieout.rehearsal.rowmaking import values
 from tieout.rehearsal.scene import Deed
 from tieout.rehearsal.trying import Break
@@ -47,8 +48,11 @@ class _CannotBeMade(Exception):
 
 
 class People:
-    """Those who work in the source systems. `deeds` is everything they did, in order; `struck` the
-    faults they made, with how often; `left_out` in plain words what they cannot play."""
+    """Those who work in the source systems, and the `post` that brings what these tell us.
+
+    `deeds` is everything that people did, in order; `left_out` says in plain words what they cannot
+    play. `now` is the rehearsal's true time.
+    """
 
     def __init__(
         self,
@@ -73,10 +77,16 @@ class People:
         self._unbreakable: set[tuple[object, ...]] = set()  # ways that a system does not take
         self._kinds = {name: kind for name, kind in corpus.kinds.items() if name[0] in twins}
         self.deeds: list[Deed] = []
-        self.struck: Counter[str] = Counter()
+        self.post = Post(twins, dice, rates, now=now)
+        self._struck: Counter[str] = Counter()
         self.left_out: list[str] = list(corpus.left_out)
 
     # --- what others ask of them -----------------------------------------------------------------
+
+    @property
+    def struck(self) -> Counter[str]:
+        """The faults of people and post that happened, with how often."""
+        return self._struck + self.post.struck
 
     def burst(self, events: int) -> int:
         """At least so many deeds, unless nothing can be done at all; how many were done. What
@@ -99,7 +109,7 @@ class People:
             return 0
         for made in dice.choices(self._rows, k=dice.randint(1, 3)):
             self._try(self._change, dice, made)
-        self.struck["moving_pages"] += 1
+        self._struck["moving_pages"] += 1
         return len(self.deeds) - before
 
     def settle(self) -> int:
@@ -289,7 +299,7 @@ class People:
                 self._unbreakable.add(_way(made, made.broken))
                 made.broken = None
             else:
-                self.struck[made.broken.fault] += 1
+                self._struck[made.broken.fault] += 1
                 return
         self._say(made)
 

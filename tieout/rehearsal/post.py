@@ -20,13 +20,8 @@ OVERTAKEN_SECONDS = (0.5, 10.0)  # how long one is held back so that others go f
 RESENT_SECONDS = (10.0, 120.0)  # after it was lost, or not taken
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """One webhook on its way. `again`: it was on its way before."""
-
-    system: str
-    call: InboundCall
-    again: bool = False
+Letter = tuple[str, InboundCall]
+"""A webhook, with the system that sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +32,9 @@ class _Waiting:
 
 
 class Post:
-    """Collects what the twins send and hands it out when it is due. `struck` are the faults that
-    happened, with how often. Each fault has dice of its own."""
+    """Collects what the twins send and hands it out when it is due. What is handed out is either
+    `acknowledged` or comes `again`. `struck` are the faults that happened, with how often. Each
+    fault has dice of its own."""
 
     def __init__(
         self,
@@ -53,42 +49,43 @@ class Post:
         self._now = now
         self._dice = {name: random.Random(dice.getrandbits(64)) for name in (*BENDING, "again")}
         self._waiting: list[_Waiting] = []
+        self._out: list[Letter] = []
         self._number = 0
         self.struck: Counter[str] = Counter()
 
     @property
     def waiting(self) -> int:
-        """How many letters are on their way."""
-        return len(self._waiting)
+        """How many letters nobody has acknowledged yet."""
+        return len(self._waiting) + len(self._out)
 
-    def due(self) -> list[Letter]:
-        """The letters that arrive now, in order."""
-        self._collect()
+    def due(self, *, all_of_them: bool = False) -> list[Letter]:
+        """The letters that arrive now, in order. `all_of_them`: the faults are over, and whatever
+        is on its way arrives."""
+        self._collect(bend=not all_of_them)
         now = self._now()
-        return self._hand_out([one for one in self._waiting if one.due <= now])
-
-    def rest(self) -> list[Letter]:
-        """All that is on its way, now: the faults are over."""
-        self._collect(bend=False)
-        return self._hand_out(self._waiting)
-
-    def back(self, letter: Letter) -> None:
-        """We did not acknowledge it, so it is sent again later."""
-        after = self._dice["again"].uniform(*RESENT_SECONDS)
-        self._add(Letter(letter.system, letter.call, again=True), after)
-
-    def _hand_out(self, some: list[_Waiting]) -> list[Letter]:
+        some = [one for one in self._waiting if all_of_them or one.due <= now]
         gone = {one.number for one in some}
         self._waiting = [one for one in self._waiting if one.number not in gone]
-        return [one.letter for one in sorted(some, key=lambda one: (one.due, one.number))]
+        letters = [one.letter for one in sorted(some, key=lambda one: (one.due, one.number))]
+        self._out += letters
+        return letters
+
+    def acknowledged(self, system: str, call: InboundCall) -> None:
+        """We have it: its sender forgets it."""
+        self._out.remove((system, call))
+
+    def again(self, system: str, call: InboundCall) -> None:
+        """We did not acknowledge it, so it is sent again later."""
+        self._out.remove((system, call))
+        self._add((system, call), self._dice["again"].uniform(*RESENT_SECONDS))
 
     def _collect(self, *, bend: bool = True) -> None:
         for system, twin in self._twins.items():
             for call in twin.calls():
                 if bend:
-                    self._bend(Letter(system, call))
+                    self._bend((system, call))
                 else:
-                    self._add(Letter(system, call), 0.0)
+                    self._add((system, call), 0.0)
 
     def _bend(self, letter: Letter) -> None:
         """Every fault throws its dice for every letter, whatever the others do."""
@@ -106,11 +103,11 @@ class Post:
             if strikes[name][0]:
                 self.struck[name] += 1
                 after += wait
-        self._add(Letter(letter.system, letter.call, again=strikes["lost_event"][0]), after)
+        self._add(letter, after)
         wait = strikes["duplicate"][1].uniform(*TWICE_SECONDS)
         if strikes["duplicate"][0]:
             self.struck["duplicate"] += 1
-            self._add(Letter(letter.system, letter.call, again=True), after + wait)
+            self._add(letter, after + wait)
 
     def _add(self, letter: Letter, after_seconds: float) -> None:
         self._number += 1
