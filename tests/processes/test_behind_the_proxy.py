@@ -38,8 +38,8 @@ from tests.processes.quick_world import (
     Sender,
     await_acknowledged,
 )
-from tests.promises.recount import recount
 from tieout import clock
+from tieout.rehearsal.invariants.recount import recount
 
 DRAWN_WITH = 7_700
 PAUSE_SECONDS = 0.04
@@ -157,32 +157,94 @@ def towards_ledger() -> Iterator[Behind]:
         yield made
 
 
-LEDGER_TROUBLE: list[tuple[Mode, str]] = [
-    (Latency(0.1, 0.1), "Written"),
-    (Refuse(), "Outage"),
-    (Reset(), "Unknown"),
-    (Reset(after_bytes=30), "Unknown"),
-    (HalfClose("caller"), "Unknown"),
-    (HalfClose("target"), "Unknown"),
-    (Blackhole(), "Unknown"),
-    (SwallowReply(), "Unknown"),
-]
+@dataclass(frozen=True)
+class Trouble:
+    """What a mode must come to: what is known of a call, and whether it was applied."""
+
+    mode: Mode
+    outcome: str
+    applied: bool
 
 
-@pytest.mark.parametrize(("mode", "outcome"), LEDGER_TROUBLE, ids=str)
-def test_trouble_on_the_way_to_the_ledger(
-    towards_ledger: Behind, mode: Mode, outcome: str
-) -> None:
+LEDGER_TROUBLE = (
+    Trouble(Latency(0.1, 0.1), "Written", applied=True),
+    Trouble(Refuse(), "Outage", applied=False),
+    Trouble(Reset(), "Unknown", applied=False),
+    Trouble(Reset(after_bytes=30), "Unknown", applied=True),
+    Trouble(HalfClose("caller"), "Unknown", applied=True),
+    Trouble(HalfClose("target"), "Unknown", applied=False),
+    Trouble(Blackhole(), "Unknown", applied=False),
+    Trouble(SwallowReply(), "Unknown", applied=True),
+)
+
+
+@pytest.mark.parametrize("trouble", LEDGER_TROUBLE, ids=lambda one: str(one.mode))
+def test_trouble_on_the_way_to_the_ledger(towards_ledger: Behind, trouble: Trouble) -> None:
     made = towards_ledger
     assert made.to_ledger is not None
-    prefix = f"l{LEDGER_TROUBLE.index((mode, outcome))}x"
-    with sending(made, prefix) as sender:
+    with sending(made, f"l{LEDGER_TROUBLE.index(trouble)}x") as sender:
         await_acknowledged(made, [sender])
-        made.to_ledger.become(mode)
-        since = clock.now()
+        made.to_ledger.become(trouble.mode)
+        since, began = clock.now(), clock.monotonic()
         clock.sleep(TROUBLE_SECONDS)
-        until = clock.now()
+        until, ended = clock.now(), clock.monotonic()
         made.to_ledger.become(Pass())
         await_acknowledged(made, [sender])
-    assert outcomes(made, since, until) == {outcome}
+    assert outcomes(made, since, until) == {trouble.outcome}
+    assert came(made, began, ended) == trouble.applied
+    assert_right(made)
+
+
+def came(made: Behind, since: float, until: float) -> bool:
+    """Whether anything came to the ledger between these two instants (seconds, monotonic)."""
+    assert made.ledger is not None
+    return any(since < at < until for story in made.ledger.story.values() for at, _ in story)
+
+
+@pytest.fixture(scope="module")
+def towards_database(server: str) -> Iterator[Behind]:
+    port = urlsplit(server).port
+    assert port is not None
+    with contextlib.ExitStack() as stack:
+        proxy = stack.enter_context(proxy_to(port, DRAWN_WITH))
+
+        def make(home: Path, url: str, web_port: int, target_port: int) -> Behind:
+            return Behind(home, url, web_port, target_port, to_database=proxy)
+
+        made = stack.enter_context(world(1, make, server))
+        assert isinstance(made, Behind)
+        made.greet()
+        yield made
+
+
+DATABASE_TROUBLE: tuple[Mode, ...] = (
+    Latency(0.01, 0.01),
+    Refuse(),
+    Reset(),
+    Reset(after_bytes=2_000),
+    HalfClose("caller"),
+    HalfClose("target"),
+    Blackhole(),
+    SwallowReply(),
+)
+
+
+@pytest.mark.parametrize("mode", DATABASE_TROUBLE, ids=str)
+def test_trouble_on_the_way_to_the_database(towards_database: Behind, mode: Mode) -> None:
+    """Of intake and worker: one must not acknowledge what it cannot know to be kept, the other
+    must not forget what it sent."""
+    made = towards_database
+    assert made.to_database is not None
+    met = made.to_database.met[type(mode).__name__]
+    with sending(made, f"d{DATABASE_TROUBLE.index(mode)}x") as sender:
+        await_acknowledged(made, [sender])
+        made.to_database.become(mode)
+        deadline = clock.monotonic() + TROUBLE_SECONDS
+        while clock.monotonic() < deadline:
+            made.start_who_ended()
+            clock.sleep(0.1)
+        made.to_database.become(Pass())
+        made.start_who_ended()
+        await_acknowledged(made, [sender])
+    assert made.to_database.met[type(mode).__name__] > met
     assert_right(made)
