@@ -53,7 +53,8 @@ def draw(seed: int, faults: Collection[str], hours: float = 24.0) -> Script:
         if name not in faults:
             continue
         own = random.Random(f"{seed}:rate:{name}")
-        if len(faults) == 1 or own.random() < SHARE_OF_FAULTS:
+        drawn = own.random() < SHARE_OF_FAULTS  # thrown also for the only one: it keeps its rate
+        if drawn or len(faults) == 1:
             rates[name] = MENU[name].most_rate * own.uniform(0.1, 1.0)
     return Script(
         seed=seed,
