@@ -28,8 +28,8 @@ from tests.processes.quick_world import (
     quick_world,
 )
 from tests.promises.figures import Keeper
-from tests.promises.recount import recount
 from tieout import clock
+from tieout.rehearsal.invariants.recount import recount
 
 WORKERS = ("worker", "worker-2", "worker-3", "worker-4")
 SENDERS = 2

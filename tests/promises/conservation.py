@@ -11,10 +11,7 @@ second hop compares what is posted with what the target holds.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import hmac
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,20 +19,10 @@ from typing import Any
 
 from tests.engine.loopback import Loopback
 from tests.promises.books import Books
-from tests.promises.till import Facts, Group, PeriodOf, Till, facts_of, group_of
+from tests.promises.till import Facts, PeriodOf, Till, facts_of, group_of
+from tieout.rehearsal.invariants.p4_conserved import BUCKETS
+from tieout.rehearsal.invariants.sums import Sums, apart, sums
 
-KEY = b"for this run only"
-ROOM = 1 << 64
-BUCKETS = (
-    "posted",
-    "superseded",
-    "duplicate",
-    "rejected",
-    "held",
-    "in flight",
-    "out of scope",
-    "deleted",
-)
 _PLAIN = {
     "new": "in flight",
     "superseded": "superseded",
@@ -58,29 +45,6 @@ WHERE a.stream = 'invoice'
 """
 
 
-@dataclass(slots=True)
-class Sum:
-    """Count, sum and keyed hash of some rows; the hash does not depend on their order."""
-
-    count: int = 0
-    amount: Decimal = Decimal(0)
-    mark: int = 0
-
-    def add(self, name: str, amount: Decimal, times: int = 1) -> None:
-        text = f"{name} {amount.normalize():f}".encode()
-        digest = hmac.new(KEY, text, hashlib.sha256).digest()
-        self.count += times
-        self.amount += amount * times
-        self.mark = (self.mark + times * int.from_bytes(digest[:8], "big")) % ROOM
-
-
-Sums = dict[Group, Sum]
-
-
-def sums() -> Sums:
-    return defaultdict(Sum)
-
-
 @dataclass
 class Balance:
     """Both sides of both hops at one moment."""
@@ -95,18 +59,14 @@ class Balance:
         came = sums()
         for found in self.buckets.values():
             for group, one in found.items():
-                into = came[group]
-                into.count += one.count
-                into.amount += one.amount
-                into.mark = (into.mark + one.mark) % ROOM
+                came[group].take_in(one)
         return [
             f"{hop} {group}: {left.get(group)} is not {right.get(group)}"
             for hop, left, right in (
                 ("received", self.received, came),
                 ("posted", self.posted, self.there),
             )
-            for group in sorted({*left, *right})
-            if left.get(group) != right.get(group)
+            for group in apart(left, right)
         ]
 
     def count(self, bucket: str) -> int:

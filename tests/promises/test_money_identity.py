@@ -24,10 +24,9 @@ import pytest
 from tests.conftest import fresh_database
 from tests.engine.loopback import Loopback
 from tests.promises.books import IN_FLIGHT_SECONDS, Books
-from tests.promises.conservation import BUCKETS, Balance, balance, booked, inversions
+from tests.promises.conservation import Balance, balance, booked, inversions
 from tests.promises.desk import desk
 from tests.promises.figures import Keeper
-from tests.promises.recount import recount
 from tests.promises.till import CUSTOMERS, PeriodOf, Till
 from tieout import clock
 from tieout.engine import resolve
@@ -35,6 +34,8 @@ from tieout.engine.context import Context
 from tieout.engine.record_making import Maker
 from tieout.engine.rest import progress
 from tieout.ports.connector import Idempotency
+from tieout.rehearsal.invariants.p4_conserved import BUCKETS
+from tieout.rehearsal.invariants.recount import recount
 from tieout.store import measures
 from tieout.store.database import Connection
 from tieout.store.embedded import Embedded
