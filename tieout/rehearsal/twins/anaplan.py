@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tieout.connectors.anaplan.rows import ACTIVE, facts_of
 from tieout.emulators.kit import Emulator
-from tieout.finance.digest import digest
 from tieout.ports.connector import Connector
 from tieout.ports.http import Request, Response
 from tieout.rehearsal.twins.base import Applied, Effect, Unplayable
@@ -85,7 +84,7 @@ class AnaplanTwin(Emulated):
             action = "change" if order in before else "create"
             if all(line["status"] != ACTIVE for line in lines):
                 action = "void"
-            self.note(BOOKINGS, _reference(order), action, digest(lines), order)
+            self.note(BOOKINGS, _reference(order), action, order, facts_of(lines))
         self._seen = dict(now)
 
     def _orders(self, cells: Mapping[str, Cells]) -> dict[str, list[dict[str, str]]]:

@@ -10,6 +10,7 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
+from tieout import clock
 from tieout.emulators.kit import Emulator, Fault, FaultKind
 from tieout.ports.connector import Connector, InboundCall
 from tieout.ports.http import Request, Response
@@ -56,9 +57,19 @@ class Emulated(ABC):
         """The vendor's own form of 'slow down'."""
         return self.emulator.busy(Fault(kind, 1.0, seconds=seconds))
 
-    def note(self, stream: str, reference: str, action: str, digest: str, target_id: str) -> None:
-        """A write took effect."""
-        self._applied.append(Applied(stream, reference, action, digest, target_id))
+    def note(
+        self,
+        stream: str,
+        reference: str,
+        action: str,
+        target_id: str,
+        facts: Mapping[str, str],
+        *,
+        closed: bool = False,
+    ) -> None:
+        """A write took effect. The vendor's form hides our digest, so facts say what it says."""
+        done = Applied(stream, reference, action, "", target_id, facts, clock.now(), closed)
+        self._applied.append(done)
 
     # --- what people do -------------------------------------------------------------------------
 

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from tieout.connectors.netsuite.writing import VOID_SUFFIX
-from tieout.emulators.kit import read_json
+from tieout.emulators.kit import Emulator
 from tieout.emulators.netsuite.answers import RECORD_PATH
-from tieout.finance.digest import digest_bytes
+from tieout.ports.connector import Connector
 from tieout.ports.http import Request, Response
 from tieout.rehearsal.twins.base import Effect, Unplayable
 from tieout.rehearsal.twins.emulated import Emulated
@@ -28,6 +28,12 @@ class NetSuiteTwin(Emulated):
     strikes = frozenset({"restore", "period_close"})
     restored = (*DOCUMENTS, "creditMemo")
 
+    def __init__(
+        self, system: str, real: Connector, emulator: Emulator, settings: Mapping[str, str]
+    ) -> None:
+        super().__init__(system, real, emulator, settings)
+        self._closed_here: list[str] = []
+
     def watched(self, request: Request, answer: Callable[[Request], Response]) -> Response:
         """Notes upserts, closed orders, invoices and the credit memos that undo them."""
         parts = _record_parts(request)
@@ -38,20 +44,27 @@ class NetSuiteTwin(Emulated):
         return response
 
     def _note(self, request: Request, parts: list[str], made: str, there: bool) -> None:
-        digest = digest_bytes(request.body)
         kind = parts[0]
-        if request.method == "PUT":
-            action = "change" if there else "create"
-            self.note(kind, _external(parts[1]), action, digest, made)
-        elif request.method == "PATCH":  # we change nothing in this way but the lines of an order
-            self.note(kind, _external(parts[1]), "void", digest, made)
-        elif "!transform" in parts:
-            body = read_json(request.body)
-            named = str(body.get("externalId", "")) if isinstance(body, dict) else ""
+        row: Row
+        if "!transform" in parts:
+            row = self.emulator.tables[parts[-1]][made]
+            named = str(row.get("externalId") or "")
             if parts[-1] == "creditMemo":
-                self.note(kind, named.removesuffix(VOID_SUFFIX), "void", digest, made)
+                self._note_row("invoice", named.removesuffix(VOID_SUFFIX), "void", made, row)
             else:
-                self.note(parts[-1], named, "create", digest, made)
+                self._note_row(parts[-1], named, "create", made, row)
+            return
+        action = "change" if there else "create"
+        if request.method == "PATCH":  # we change nothing in this way but the lines of an order
+            action = "void"
+        if kind in DOCUMENTS:
+            row = self.emulator.tables[kind][made]
+            self._note_row(kind, _external(parts[1]), action, made, row)
+
+    def _note_row(self, kind: str, reference: str, action: str, target_id: str, row: Row) -> None:
+        period = self.emulator.tables["accountingPeriod"].get(_id(row, "postingPeriod"))
+        closed = period is not None and bool(period["closed"])
+        self.note(kind, reference, action, target_id, _facts(kind, row), closed=closed)
 
     def _holder(self, parts: list[str]) -> Row | None:
         if len(parts) != 2:
@@ -94,16 +107,16 @@ class NetSuiteTwin(Emulated):
             return ""
         period = periods[dice.choice(still_open)]
         period.update(SHUT)
+        self._closed_here.append(str(period["id"]))
         return f"the accounting period {period['periodName']} of {self.system} was closed"
 
     def reopen(self) -> Sequence[str]:
-        """Somebody opens every closed period again; returns their names."""
-        opened = []
-        for period in self.emulator.tables["accountingPeriod"].values():
-            if period["closed"]:
-                period.update(OPEN)
-                opened.append(str(period["periodName"]))
-        return opened
+        """Somebody opens the periods again that a strike has closed; returns their names."""
+        periods = self.emulator.tables["accountingPeriod"]
+        again, self._closed_here = self._closed_here, []
+        for one in again:
+            periods[one].update(OPEN)
+        return [str(periods[one]["periodName"]) for one in again]
 
 
 def _record_parts(request: Request) -> list[str]:

@@ -15,7 +15,6 @@ from urllib.parse import urlencode
 from tieout.emulators.kit import Emulator, read_json, write_json
 from tieout.emulators.salesforce.collections import MOST_ROWS
 from tieout.emulators.salesforce.model import OBJECTS
-from tieout.finance.digest import digest_bytes
 from tieout.ports.connector import Connector, Stream
 from tieout.ports.http import Request, Response
 from tieout.rehearsal.twins.base import Effect, Unplayable
@@ -50,18 +49,18 @@ class SalesforceTwin(Emulated):
     # --- what people do -------------------------------------------------------------------------
 
     def put(self, stream: str, row: Row) -> str:
-        """Make a row, or change what differs in the one with its Id."""
+        """Make a row, or change what differs in the one with its Id. One in which nothing differs
+        is saved all the same, and is a new version."""
         kind = self._stream(stream)
         key = str(row.get("Id") or "")
         now = self.emulator.tables.get(stream, {}).get(key)
         if now is None or now["IsDeleted"]:
             return self._create(kind, row)
-        self._lines(key, row)
-        changed = {
-            name: value for name, value in self._settable(kind, row).items() if now[name] != value
-        }
-        if changed:
-            self._call("PATCH", f"sobjects/{stream}/{key}", changed)
+        touched = self._lines(key, row)
+        values = self._settable(kind, row)
+        changed = {name: value for name, value in values.items() if now[name] != value}
+        if changed or not touched:
+            self._call("PATCH", f"sobjects/{stream}/{key}", changed or values)
         return key
 
     def _create(self, kind: Stream, row: Row) -> str:
@@ -99,11 +98,12 @@ class SalesforceTwin(Emulated):
             for row in self._live(stream)
         }
 
-    def _lines(self, opportunity: str, row: Row) -> None:
-        """Bring the lines of a deal to what the row says: by their Id, else by their place."""
+    def _lines(self, opportunity: str, row: Row) -> bool:
+        """Bring the lines of a deal to what the row says: by their Id, else by their place. Whether
+        there was anything to do."""
         told = row.get(LINES)
         if not isinstance(told, Mapping):
-            return
+            return False
         known = {
             str(one["Id"]): one for one in self._live(LINE) if one["OpportunityId"] == opportunity
         }
@@ -133,6 +133,7 @@ class SalesforceTwin(Emulated):
                     raise Unplayable(f"{self.system} refused order lines: {failed[0]}")
         for one in free:
             self._call("DELETE", f"sobjects/{LINE}/{one['Id']}")
+        return bool(made or changed or free)
 
     def _live(self, kind: str) -> list[Row]:
         return [row for row in self.emulator.tables.get(kind, {}).values() if not row["IsDeleted"]]
@@ -209,20 +210,28 @@ class SalesforceTwin(Emulated):
         return frozenset(chosen or [size - 1])
 
     def _note_row(self, record: Row, key: str) -> None:
+        """The vendor is told fields, whatever they are for: a reversal is a change here too."""
         kind = str(record["attributes"]["type"])
-        said = {name: value for name, value in record.items() if name not in {"attributes", "id"}}
         self._written[key] = kind
-        self.note(kind, f"{kind}-{key}", "change", digest_bytes(write_json(said)), key)
+        self.note(kind, f"{kind}-{key}", "change", key, self._facts(kind, key))
+
+    def _facts(self, kind: str, key: str) -> dict[str, str]:
+        row = self.emulator.tables[kind][key]
+        return {name: str(row[name] or "") for name in self.streams[kind].facts}
 
     def effects(self) -> Sequence[Effect]:
         """The rows that we wrote to. They carry no reference of ours: it is made of the Id, as the
         engine makes it when it writes to the very row that a record came from."""
-        found = []
-        for key, kind in self._written.items():
-            row = self.emulator.tables[kind][key]
-            facts = {name: str(row[name] or "") for name in self.streams[kind].facts}
-            found.append(Effect(kind, f"{kind}-{key}", key, not row["IsDeleted"], facts))
-        return found
+        return [
+            Effect(
+                kind,
+                f"{kind}-{key}",
+                key,
+                not self.emulator.tables[kind][key]["IsDeleted"],
+                self._facts(kind, key),
+            )
+            for key, kind in self._written.items()
+        ]
 
     def suffer(self, fault: str, dice: random.Random) -> str:
         """A part of our next collection meets rows that somebody else is changing."""

@@ -172,7 +172,8 @@ class Books:
             self._by_reference.setdefault((stream, one.reference), []).append(paper.target_id)
         self.papers[stream, paper.target_id] = paper
         says = digest_bytes(one.body.encode())
-        done = Applied(stream, one.reference, one.action, says, paper.target_id)
+        facts = paper.end_facts or paper.facts
+        done = Applied(stream, one.reference, one.action, says, paper.target_id, facts, clock.now())
         self.applied.append(done)
 
     def _new_id(self, stream: str, one: Asked) -> str:
