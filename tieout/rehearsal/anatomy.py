@@ -19,7 +19,6 @@ from tieout.rules.level import PARENT
 from tieout.rules.mapping import CompiledMapping
 from tieout.rules.spec import Each, FieldType, Group, RecordTypeSpec, Shape
 
-_NUMBERS = ("amount", "quantity", "rate", "number", "integer")
 _NAMES = ("number", "code", "name")  # of record fields that tell one record from another
 _MAY_BE_MONEY = ("amount", "number", "text")
 
@@ -43,16 +42,20 @@ class Coded:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """One stream's fields by what they are. `days` begins with the accounting date, if there is
-    one. `mapped` are the fields that the mapping reads; `lists` those that hold rows; `deciding`
-    those that a flow's condition reads; `names` the texts of the row itself that tell it from
-    others, `titles` those of them that people change."""
+    """One stream's fields by what they are.
+
+    `types` has the type of every path. `days` begins with the accounting date, if there is one.
+    `mapped` are the fields that the mapping reads; `lists` those that hold rows; `deciding` those
+    that a flow's condition reads; `names` the texts of the row itself that tell it from others,
+    `titles` those of them that people change.
+    """
 
     system: str
     stream: str
     key: str
     version: str
     fields: tuple[FieldType, ...]
+    types: Mapping[Path, str]
     amounts: tuple[Path, ...]
     days: tuple[Path, ...]
     references: tuple[Reference, ...]
@@ -63,10 +66,6 @@ class Anatomy:
     mapped: tuple[Path, ...]
     deciding: tuple[Path, ...]
 
-    def type_at(self, path: Path) -> str:
-        """The type of the field at a path; "" where the interface has none."""
-        return _types(self.fields).get(path, "")
-
 
 def anatomy_of(landscape: Landscape, compiled: Compiled, system: str, stream: str) -> Anatomy:
     """The anatomy of a stream that an inbound mapping reads."""
@@ -75,7 +74,8 @@ def anatomy_of(landscape: Landscape, compiled: Compiled, system: str, stream: st
     fields = field_types(spec.fields)
     types = _types(fields)
     record = landscape.records[mapping.spec.target]
-    calls = tuple(_calls(mapping.spec.fields, (), types))
+    functions = tuple(landscape.functions)
+    calls = tuple(_calls(mapping.spec.fields, (), types, functions))
     references = tuple(
         Reference(path, first) for name, first, path in calls if name == "xref" and path in types
     )
@@ -90,7 +90,7 @@ def anatomy_of(landscape: Landscape, compiled: Compiled, system: str, stream: st
         if path in {path_of(one) for found in mapping.lineage.values() for one in found}
         and types[path] not in ("list", "object")
     )
-    deciding = _deciding(compiled, system, stream, types)
+    deciding = _deciding(compiled, system, stream, types, functions)
     held = {
         (spec.key,),
         (spec.version,),
@@ -105,6 +105,7 @@ def anatomy_of(landscape: Landscape, compiled: Compiled, system: str, stream: st
         key=spec.key,
         version=spec.version,
         fields=fields,
+        types=types,
         amounts=tuple(_amounts(mapping, record, types, held)),
         days=_days(mapping, record, types, spec.version),
         references=references,
@@ -129,17 +130,20 @@ def _types(fields: Sequence[FieldType], above: Path = ()) -> dict[Path, str]:
 
 
 def _calls(
-    shapes: Mapping[str, Shape], over: Path, types: Mapping[Path, str]
+    shapes: Mapping[str, Shape],
+    over: Path,
+    types: Mapping[Path, str],
+    functions: Sequence[str],
 ) -> Iterator[tuple[str, str, Path]]:
     """(function, its first name, the path that it is given) of every xref and crosswalk that is
     given a field as it is. `over` is the list whose items an expression sees."""
     for shape in shapes.values():
         if isinstance(shape, Group):
-            yield from _calls(shape.fields, over, types)
+            yield from _calls(shape.fields, over, types, functions)
         elif isinstance(shape, Each):
-            yield from _calls(shape.fields, (*over, *path_of(shape.over)), types)
+            yield from _calls(shape.fields, (*over, *path_of(shape.over)), types, functions)
         else:
-            for node in parse(shape.sql, shape.place, _Any()).tree.walk():
+            for node in parse(shape.sql, shape.place, functions).tree.walk():
                 if not isinstance(node, exp.Anonymous):
                     continue
                 name = function_name(node)
@@ -149,17 +153,10 @@ def _calls(
                         yield name, str(node.expressions[0].name), path
 
 
-class _Any(tuple[str, ...]):
-    """Every name is one of a function of the landscape's own: the checker has judged them."""
-
-    def __contains__(self, name: object) -> bool:
-        return True
-
-
 def _path(node: exp.Expr, over: Path, types: Mapping[Path, str]) -> Path:
     """The field that an expression is, () where it is more than a field."""
     if isinstance(node, exp.Column | exp.Dot):
-        written = tuple(one.name for one in node.find_all(exp.Identifier, bfs=False))
+        written = tuple(one.name for one in node.parts)
         if written[0].lower() == PARENT and over:
             # One list in another is read by no system that we know: above an item is the row.
             return _known(written[1:], types)
@@ -178,11 +175,15 @@ def _codes(landscape: Landscape, crosswalk: str) -> tuple[str, ...]:
 
 
 def _deciding(
-    compiled: Compiled, system: str, stream: str, types: Mapping[Path, str]
+    compiled: Compiled,
+    system: str,
+    stream: str,
+    types: Mapping[Path, str],
+    functions: Sequence[str],
 ) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for flow in compiled.flows_by_stream.get((system, stream), ()):
-        for node in parse(flow.when, flow.when_place, _Any()).tree.find_all(exp.Column, exp.Dot):
+        for node in parse(flow.when, flow.when_place, functions).tree.find_all(exp.Column, exp.Dot):
             path = _path(node, (), types)
             if path:
                 found[path] = None

@@ -67,7 +67,7 @@ class Made:
             row = with_value(row, self.move.path, self.move.value)
         for reference in anatomy.references:
             row = self._referring(row, reference.path, reference.record_type)
-        row[anatomy.key] = _as(anatomy.type_at((anatomy.key,)), self.key)
+        row[anatomy.key] = _as(anatomy.types.get((anatomy.key,), ""), self.key)
         return row if self.broken is None else self.broken.apply(row)
 
     def _referring(
@@ -75,7 +75,7 @@ class Made:
     ) -> dict[str, object]:
         if record_type not in self.kind.parents:  # of another system: it stays what it is
             return dict(row)
-        kind = self.kind.anatomy.type_at(path)
+        kind = self.kind.anatomy.types[path]
 
         def key(value: object) -> object:
             parent = self.parents.get((record_type, str(value)))
