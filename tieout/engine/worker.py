@@ -28,7 +28,7 @@ from tieout.store.leases import LEASE_SECONDS, LeaseLost
 
 IDLE_SECONDS = 0.2
 RENEW_SECONDS = LEASE_SECONDS / 5
-MOST_LOST_LEASES = 100
+MOST_LOST_LEASES = 100  # in a row: then something is wrong that a new process may not have
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,34 +91,20 @@ class Worker:
     def __init__(self, context: Context) -> None:
         self.context = context
         self._renewed_at = float("-inf")
+        self._lost = 0  # ticks in a row
         self._told = ""  # the landscape state that our leases name
         self._seal = Sealer(context)
         self._pulse = PulseTeller(context)
 
     def run(self, stopping: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
-        """Tick until `stopping()`; leases are given back at the end. Survives a lost lease by
-        dropping the work of that tick; any other error ends the process loudly."""
+        """Turn until `stopping()`; leases are given back at the end. Any error that `turn` raises
+        ends the process loudly."""
         with self.context.database.listening("tieout_work") as ears, Heartbeat(self.context):
-            leases.live(ears, self.context.holder)
-            self._pulse.now("start")
-            event("worker started", worker=self.context.worker)
-            lost = 0
+            self.begin(ears)
             while not stopping():
-                self.keep_leases()
-                try:
-                    self._pulse.begin()
-                    done = tick(self.context, on_stage=self._pulse.stage)
-                except (LeaseLost, psycopg.errors.TransactionRollback):  # or a deadlock: undone
-                    lost += 1
-                    event("lease lost", level="warning", times=lost)
-                    if lost > MOST_LOST_LEASES:
-                        raise
-                    # Taken anew, so that what this tick was sending is looked after like a dead
-                    # worker's: nobody else does in the partitions that are still ours.
-                    self.context.leases = {}
-                    self._renewed_at = float("-inf")
+                done = self.turn()
+                if done is None:
                     continue
-                self._pulse.ticked()
                 if done.busy:
                     event("tick", **asdict(done))
                 on_tick(done)
@@ -133,14 +119,47 @@ class Worker:
             self._seal(at_once=True)
             event("worker stopped", worker=self.context.worker, ticks=self._pulse.ticks)
 
-    def keep_leases(self) -> None:
+    def begin(self, ears: Connection) -> None:
+        """Be there, for as long as this connection is open."""
+        leases.live(ears, self.context.holder)
+        self._pulse.now("start")
+        event("worker started", worker=self.context.worker)
+
+    def turn(self, on_stage: Callable[[str], None] = lambda stage: None) -> Tick | None:
+        """Keep our leases and do one tick; `on_stage` hears where it is. None when a lease was lost
+        or a deadlock undid something: the work of that tick is dropped, all is taken anew.
+        Raises what ends the process."""
+
+        def stage(name: str) -> None:
+            on_stage(name)
+            self._pulse.stage(name)
+
+        self._pulse.begin()
+        try:
+            stage("leases")
+            self._keep_leases()
+            done = tick(self.context, on_stage=stage)
+        except (LeaseLost, psycopg.errors.TransactionRollback):
+            self._lost += 1
+            event("lease lost", level="warning", times=self._lost)
+            if self._lost > MOST_LOST_LEASES:
+                raise
+            # Taken anew, so that what this tick was sending is looked after like a dead worker's:
+            # nobody else does in the partitions that are still ours.
+            self.context.leases = {}
+            self._renewed_at = float("-inf")
+            return None
+        self._lost = 0
+        self._pulse.ticked()
+        return done
+
+    def _keep_leases(self) -> None:
         """Renew what we hold when it is time, take our share of what is free, and look after what a
         dead holder was sending."""
         unchanged = self._told == self.context.landscape.content_hash
         if unchanged and clock.monotonic() - self._renewed_at < RENEW_SECONDS:
             return
         before = set(self.context.leases)
-        self._pulse.stage("leases")
         with self.context.database.transaction() as connection:
             self.context.leases = self._share(connection)
             if before - set(self.context.leases):

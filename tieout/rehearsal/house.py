@@ -18,14 +18,13 @@ import psycopg
 from tieout.engine.collect import receive
 from tieout.engine.compiled import Compiled
 from tieout.engine.context import Context
-from tieout.engine.worker import Tick, Worker, tick
+from tieout.engine.worker import Tick, Worker
 from tieout.landscape.schema import Landscape
-from tieout.ports.connector import InboundCall
+from tieout.ports.connector import InboundCall, Received
 from tieout.ports.http import Transport
 from tieout.rehearsal.acting import Actor, Stage, State
 from tieout.rehearsal.world import SeededWorld
 from tieout.rules.runner import Runner
-from tieout.store import leases
 from tieout.store.database import Database
 
 
@@ -123,23 +122,21 @@ class VirtualWorker:
         return state
 
     def _tick(self) -> None:
-        if self._context is None or self._worker is None:
-            self._begin()
-        assert self._context is not None
-        assert self._worker is not None
-        self.actor.stage = "leases"
-        self._worker.keep_leases()
-        self.last = tick(self._context, on_stage=self._on_stage)
+        if self._worker is None:
+            self._worker = self._begin()
+        self.last = self._worker.turn(self._on_stage)
 
     def _on_stage(self, stage: str) -> None:
         self.actor.stage = stage
 
-    def _begin(self) -> None:
+    def _begin(self) -> Worker:
+        """A new process: its life is a session of its own to the database."""
         self.actor.stage = "start"
-        context = self.house.context(self.name)
+        context = self._context = self.house.context(self.name)
         ears = self._life.enter_context(self.house.database.listening("tieout_work"))
-        leases.live(ears, context.holder)
-        self._context, self._worker = context, Worker(context)
+        worker = Worker(context)
+        worker.begin(ears)
+        return worker
 
 
 @dataclass
@@ -149,22 +146,21 @@ class Intake:
     house: House
     actor: Actor = field(default_factory=lambda: Actor("intake"))
 
-    def take(self, system: str, call: InboundCall) -> bool:
-        """Deliver one webhook; returns whether it was acknowledged."""
-        answered: list[bool] = []
+    def take(self, system: str, call: InboundCall) -> Received | None:
+        """Deliver one webhook; returns what it meant if it was acknowledged, else None."""
+        answered: list[Received] = []
 
         def work() -> None:
             self.actor.stage = "intake"
-            context = self.house.context("intake")
-            receive(context, system, call)
-            answered.append(True)
+            answered.append(receive(self.house.context("intake"), system, call))
 
         state = self.house.stage.turn(self.actor, work)
         if state == "frozen":  # an intake that stands still is a slow answer
             state = self.house.stage.go_on(self.actor)
         if state != "done":
             self.actor = Actor("intake")
-        return bool(answered) and state == "done"
+            return None
+        return answered[0]
 
 
 def cut_sessions(connection: psycopg.Connection[Any]) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import psycopg
 from psycopg import sql
 
 from tieout.store import database, embedded
+from tieout.store.database import Connection, Database, Pool, still_there
 
 TEMPLATE = "rehearsal_template"
 SETTINGS = {
@@ -77,3 +78,54 @@ def wipe(connection: psycopg.Connection[Any]) -> None:
         connection.execute(f"TRUNCATE {', '.join(filled)} CASCADE".encode())
     for (name,) in connection.execute(_SEQUENCES).fetchall():
         connection.execute(f"ALTER SEQUENCE {name} RESTART".encode())
+
+
+class Sessions:
+    """A pool without threads of its own: a session that died is replaced when the next is asked
+    for, so that nothing happens beside anything else."""
+
+    def __init__(self, opens: Callable[[], Connection]) -> None:
+        self._opens = opens
+        self._idle: list[Connection] = []
+
+    def open(self, wait: bool, timeout: float) -> None:
+        """Nothing: sessions are opened when they are asked for."""
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Connection]:
+        connection = self._ready()
+        try:
+            yield connection
+        finally:
+            status = connection.info.transaction_status
+            if connection.closed or status != psycopg.pq.TransactionStatus.IDLE:
+                connection.close()
+            else:
+                self._idle.append(connection)
+
+    def _ready(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            try:
+                still_there(connection)
+            except psycopg.OperationalError:
+                connection.close()
+            else:
+                return connection
+        return self._opens()
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+
+class RehearsedDatabase(Database):
+    """The store's own door, with `Sessions` behind it."""
+
+    def _pooled(self, most_connections: int) -> Pool:
+        return Sessions(self._session)
+
+    def _session(self) -> Connection:
+        connection = psycopg.connect(self.url, autocommit=True)
+        self._configure(connection)
+        return connection

@@ -8,22 +8,20 @@ settles what only people can. *Audit*: every promise is looked at.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import psycopg
 
 from tieout import clock
 from tieout.engine.rest import progress
-from tieout.ports.connector import InboundCall
 from tieout.rehearsal.acting import Actor, Fate, Stage
 from tieout.rehearsal.cast import Cast, Played
 from tieout.rehearsal.desk import Desk
 from tieout.rehearsal.house import House, Intake, VirtualWorker, cut_sessions
 from tieout.rehearsal.invariants import ALL
-from tieout.rehearsal.scene import Broken, Scene
+from tieout.rehearsal.invariants.base import Phase
+from tieout.rehearsal.scene import Broken, Scene, Told
 from tieout.rehearsal.script import Script
 from tieout.rehearsal.trace import Trace
 from tieout.rehearsal.world import SeededWorld
@@ -84,9 +82,11 @@ class Trial:
         self.cast, self.script, self.world = cast, script, world
         self.result = Result(script, [], Trace())
         self.quiet = False
+        self.told: list[Told] = []
         self._dice = script.dice("house")
         self._nap = 0.5
         cast.wipe()
+        self.sources = {system for system, _ in cast.compiled.inbound}
         self.played: Played = cast.play(script, self._met)
         self.stage = Stage(world, self._fate)
         self.house = House(
@@ -152,6 +152,7 @@ class Trial:
             worker.wrong_by = dt.timedelta()
             if worker.frozen:
                 worker.go_on()
+            worker.errors.clear()  # what it ended of while the faults lasted is what they are for
         self._rest()
         for _ in range(MOST_SETTLINGS):
             self.played.people.settle()
@@ -165,7 +166,7 @@ class Trial:
     def _rest(self) -> None:
         """Turn until nothing moves. What does not come to rest breaks a promise."""
         for _ in range(MOST_QUIET_STEPS):
-            self._deliver(all_of_them=True)
+            self._deliver()
             busy = False
             for worker in self.workers:
                 self._step(worker)
@@ -203,12 +204,9 @@ class Trial:
     # --- single moves ---
 
     def _step(self, worker: VirtualWorker) -> None:
-        if worker.frozen:
-            state = worker.go_on()
-        else:
-            state = worker.step()
+        state = worker.go_on() if worker.frozen else worker.step()
         self.result.ticks += 1
-        if worker.last is not None and worker.last.busy or state != "done":
+        if (worker.last is not None and worker.last.busy) or state != "done":
             self.result.trace.note(self.world.true_time, worker.name, state, worker.actor.stage)
         if worker.errors and self.quiet:
             self.result.broken.append(
@@ -224,15 +222,17 @@ class Trial:
                     self._step(other)
         self._step(worker)
 
-    def _deliver(self, *, all_of_them: bool = False) -> None:
+    def _deliver(self) -> None:
         """The post brings what is due; what is not acknowledged comes again."""
         post = self.played.people.post
-        for system, call in post.due(all_of_them=all_of_them):
-            if self.intake.take(system, call):
-                post.acknowledged(system, call)
-                self.played.told_of(system, call, self.world.true_time)
-            else:
+        for system, call in post.due(all_of_them=self.quiet):
+            received = self.intake.take(system, call)
+            if received is None:
                 post.again(system, call)
+                continue
+            post.acknowledged(system, call)
+            at = self.world.true_time
+            self.told.append(Told(system, call.stream, call.body, at, received))
 
     def _sleep_until_due(self, most: float) -> bool:
         """Sleep until something is due, or for a while that grows; False when `most` is over."""
@@ -302,13 +302,26 @@ class Trial:
         self.result.trace.note(self.world.true_time, fault, what)
 
     def _met(self, system: str, method: str, path: str, word: str) -> None:
+        """Somebody asked a system something; while pages are read, rows may change."""
         self.result.trace.note(self.world.true_time, system, method, path, word)
+        if method == "GET" and not self.quiet and system in self.sources:
+            self.played.people.between_pages()
 
     # --- looking ---
 
-    def _look(self, phase: str) -> None:
+    def _look(self, phase: Phase) -> None:
         with self.cast.database.transaction() as connection:
-            scene = self.scene(connection, phase)
+            scene = Scene(
+                landscape=self.cast.landscape,
+                compiled=self.cast.compiled,
+                connection=connection,
+                twins=self.played.twins,
+                deeds=self.played.people.deeds,
+                told=self.told,
+                phase=phase,
+                struck=self.result.struck,
+                runner=self.cast.runner,
+            )
             for invariant in ALL.values():
                 if phase in invariant.phases:
                     self.result.broken += invariant.check(scene)

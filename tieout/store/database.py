@@ -13,7 +13,7 @@ import hashlib
 import select
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import psycopg
 from psycopg import sql
@@ -36,6 +36,14 @@ class DatabaseUnfit(Exception):
     """The database must not be used as it is. Says what is wrong and what to do."""
 
 
+class Pool(Protocol):
+    """Where connections come from, ready to be used, and go back to."""
+
+    def open(self, wait: bool, timeout: float) -> None: ...
+    def connection(self) -> contextlib.AbstractContextManager[Connection]: ...
+    def close(self) -> None: ...
+
+
 class Database:
     """A small pool of connections to one landscape's database.
 
@@ -54,18 +62,21 @@ class Database:
         self.url = url
         self.role = role
         self._wait_seconds = wait_seconds
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
-            url,
+        self._pool: Pool = self._pooled(most_connections)
+
+    def _pooled(self, most_connections: int) -> Pool:
+        return ConnectionPool(
+            self.url,
             min_size=1,
             max_size=most_connections,
             open=False,
-            timeout=wait_seconds,
+            timeout=self._wait_seconds,
             # It asks a server that is away ever more rarely, and begins anew after this time: a
             # process that outlives its database must not miss for long that it is back.
             reconnect_timeout=RECONNECT_SECONDS,
             kwargs={"autocommit": True, "row_factory": tuple_row},
             configure=self._configure,
-            check=_still_there,
+            check=still_there,
         )
 
     def open(self) -> Database:
@@ -126,7 +137,7 @@ class Database:
             yield connection
 
 
-def _still_there(connection: Connection) -> None:
+def still_there(connection: Connection) -> None:
     """A pooled connection may have died with its server. A living one has nothing to read, and
     that is seen without asking the server; only one that has is asked. Raises OperationalError:
     then the pool opens another, and nobody's work fails."""
