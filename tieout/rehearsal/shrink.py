@@ -1,7 +1,7 @@
 """Shrinking: the least that still breaks the same promise.
 
-A failing seed has a dozen kinds of trouble and a hundred events, and most of them have nothing to do
-with it. Each kind has dice of its own, so that leaving one out leaves the others as they were.
+A failing seed has a dozen kinds of trouble and a hundred events, and most of them have nothing to
+do with it. Each kind has dice of its own, so that leaving one out leaves the others as they were.
 """
 
 from __future__ import annotations
