@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import psycopg
@@ -23,6 +24,7 @@ from tieout.rehearsal.invariants import ALL
 from tieout.rehearsal.invariants.base import Phase
 from tieout.rehearsal.scene import Broken, Scene, Told
 from tieout.rehearsal.script import Script
+from tieout.rehearsal.timeline import timelines
 from tieout.rehearsal.trace import Trace
 from tieout.rehearsal.world import SeededWorld
 from tieout.store.leases import LEASE_SECONDS
@@ -58,6 +60,8 @@ class Result:
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
     died_at: Counter[tuple[str, str]] = field(default_factory=Counter)
     cases_left: int = 0
+    timelines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of some broken keys, what happened to them."""
 
     @property
     def held(self) -> bool:
@@ -325,6 +329,10 @@ class Trial:
             for invariant in ALL.values():
                 if phase in invariant.phases:
                     self.result.broken += invariant.check(scene)
+            if phase == "rest" and self.result.broken:
+                self.result.timelines = timelines(
+                    scene, self.result.broken, self.result.trace.lines
+                )
 
     def _finish(self) -> None:
         for line in self.played.lines.values():
