@@ -170,7 +170,7 @@ def balance(scene: Scene) -> tuple[Sums, dict[str, Sums]]:
         for one in there[tuple(identity)]:
             group, amount = _by_record(scene, one)
             buckets[_bucket(scene, one)][*at, *group].add(name, amount)
-        repeats = times - len(there[tuple(identity)])
+        repeats = times - max(1, len(there[tuple(identity)]))
         if repeats:
             buckets["duplicate"][*at, *group].add(name, amount, repeats)
     return received, buckets

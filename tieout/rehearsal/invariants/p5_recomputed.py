@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tieout.engine.lookups import Lookups
@@ -41,7 +42,25 @@ class _Intent(NamedTuple):
     back: bool
     taken_back: str | None
     by_this: bool
-    unlinked: bool
+    planned_at: dt.datetime
+
+
+Asked = tuple[str, str, str, str]
+"""System, stream ("" for any), record type and key of an id that a mapping asked for."""
+
+
+@dataclass
+class _Asking(Lookups):
+    """Lookups that remember which ids they were asked for."""
+
+    asked: set[Asked] = field(default_factory=set)
+
+    def ids(
+        self, system: str, record_type: str, keys: Sequence[str]
+    ) -> Mapping[str, tuple[str, str]]:
+        name, _, stream = system.partition(".")
+        self.asked.update((name, stream, record_type, key) for key in keys)
+        return super().ids(system, record_type, keys)
 
 
 @dataclass(frozen=True)
@@ -66,19 +85,19 @@ FROM records r LEFT JOIN arrivals a ON a.arrival_id = r.arrival_id
 ORDER BY r.record_type, r.record_key, r.version
 """
 _INTENTS = """
-WITH linked AS (
-    SELECT record_key, max(linked_at) AS at FROM links GROUP BY record_key
-)
 SELECT i.dispatch_id, i.system || ' ' || i.reference, i.mapping, i.body, i.rate_ids,
     i.record_key, r.source_key, r.body, (r.system, r.stream) = (i.system, i.stream),
     i.action IN ('void', 'delete'), e.body, i.landscape_hash = %(landscape)s,
-    NOT EXISTS (SELECT FROM linked l WHERE l.at >= i.planned_at
-                AND (l.record_key = i.record_key OR strpos(r.body, l.record_key) > 0))
+    i.planned_at
 FROM intents i
 JOIN records r ON r.record_type = i.record_type AND r.record_key = i.record_key
     AND r.version = i.record_version
 LEFT JOIN intents e ON e.dispatch_id = i.previous
 ORDER BY i.dispatch_id
+"""
+_LINKED = """
+SELECT system, stream, record_type, record_key, max(linked_at) FROM links
+GROUP BY system, stream, record_type, record_key ORDER BY system, stream, record_type, record_key
 """
 
 
@@ -89,8 +108,8 @@ def every_state_can_be_recomputed(scene: Scene) -> list[Broken]:
     A version that says that its row is gone repeats the one before it; a reversal repeats what it
     takes back. The rest is mapped once more by the landscape of the scene, with the rates of the
     day they were asked for; a dispatch must have used the very same rates. Left out, and counted in
-    `recomputed`: what another landscape made, and dispatches planned before the newest id of their
-    record, or of one it refers to, was known: those were told other ids.
+    `recomputed`: what another landscape made, and dispatches that were planned before an id that
+    their mapping asks for was linked: those were told another one.
     """
     found = recomputed(scene)
     return [
@@ -108,18 +127,17 @@ def recomputed(scene: Scene) -> Recomputed:
         versions = [_Version(*row) for row in read(_VERSIONS, asked).fetchall()]
         intents = [_Intent(*row) for row in read(_INTENTS, asked).fetchall()]
         repeats = [one for one in intents if _repeats(one)]
-        rendered = [one for one in intents if one.by_this and one.unlinked and not _repeats(one)]
-        bodies = _rendered(scene, rendered)
+        rendered, moved = _rendered(scene, [e for e in intents if e.by_this and not _repeats(e)])
         checked = [one for one in versions if one.deleted or (one.by_this and one.has_text)]
         return Recomputed(
             records=len(checked),
             dispatches=len(repeats) + len(rendered),
             another_landscape=sum(not one.by_this for one in intents)
             + sum(not one.by_this for one in versions),
-            links_moved=sum(one.by_this and not one.unlinked for one in intents),
+            links_moved=moved,
             wrong_records=[one.source for one in checked if not _comes_out(scene, one)],
             wrong_dispatches=[one.name for one in repeats if one.body != one.taken_back]
-            + [one.name for one in rendered if not _as_rendered(one, bodies.get(one.dispatch_id))],
+            + [one.name for one, made in rendered if not _as_rendered(one, made)],
         )
 
     return once(scene, "recomputed", make)
@@ -142,23 +160,43 @@ def _as_rendered(one: _Intent, made: Mapped | None) -> bool:
     return made is not None and made.body == one.body and set(made.rate_ids) == set(one.rate_ids)
 
 
-def _rendered(scene: Scene, some: list[_Intent]) -> Mapping[int, Mapped]:
-    """These dispatches' records through their outbound mappings, by dispatch."""
+def _rendered(scene: Scene, some: list[_Intent]) -> tuple[list[tuple[_Intent, Mapped | None]], int]:
+    """These dispatches' records through their outbound mappings, and of how many dispatches an id
+    has changed since."""
+    linked = {
+        (row[0], row[1], row[2], row[3]): row[4]
+        for row in scene.connection.execute(_LINKED).fetchall()
+    }
     by_mapping: dict[str, list[_Intent]] = defaultdict(list)
     for one in some:
         by_mapping[one.mapping].append(one)
-    found: dict[int, Mapped] = {}
+    found: list[tuple[_Intent, Mapped | None]] = []
     for name, group in sorted(by_mapping.items()):
+        lookups = _Asking(scene.connection, scene.compiled.calendars)
+        made: dict[int, Mapped] = {}
         mapping = scene.compiled.outbound.get(name)
-        if mapping is None:
-            continue  # a mapping that is in force and not loaded: none of them comes out
-        result = mapping.run(
-            scene.runner,
-            [
-                Row(one.dispatch_id, one.record_key, one.record_body, one.source_key)
-                for one in group
-            ],
-            Lookups(scene.connection, scene.compiled.calendars),
-        )
-        found.update({one.row_id: one for one in result.mapped})
+        if mapping is not None:  # else it is in force and not loaded: nothing of it comes out
+            rows = [Row(e.dispatch_id, e.record_key, e.record_body, e.source_key) for e in group]
+            result = mapping.run(scene.runner, rows, lookups)
+            made = {one.row_id: one for one in result.mapped}
+        told = _told_at(lookups.asked, linked)
+        found += [
+            (one, made.get(one.dispatch_id)) for one in group if not _told_otherwise(one, told)
+        ]
+    return found, len(some) - len(found)
+
+
+def _told_at(asked: set[Asked], linked: Mapping[Asked, dt.datetime]) -> Mapping[str, dt.datetime]:
+    """By record key, when the newest of its ids that were asked for was linked."""
+    found: dict[str, dt.datetime] = {}
+    for (system, stream, record_type, key), at in linked.items():
+        if {(system, stream, record_type, key), (system, "", record_type, key)} & asked:
+            found[key] = max(at, found.get(key, at))
     return found
+
+
+def _told_otherwise(one: _Intent, told: Mapping[str, dt.datetime]) -> bool:
+    return any(
+        at >= one.planned_at and (key == one.record_key or key in one.record_body)
+        for key, at in told.items()
+    )
