@@ -51,7 +51,8 @@ def world() -> Iterator[SeededWorld]:
 
 def line(fault: str = "", rate: float = SURELY, *, twin: Any = None, **more: Any) -> Line:
     rates = {fault: rate} if fault else {}
-    return Line(twin or Listener(), random.Random(7), rates, **more)
+    played: Any = twin or Listener()
+    return Line(played, random.Random(7), rates, **more)
 
 
 def post(number: int = 1, **more: Any) -> Request:

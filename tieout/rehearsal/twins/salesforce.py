@@ -99,8 +99,8 @@ class SalesforceTwin(Emulated):
         }
 
     def _lines(self, opportunity: str, row: Row) -> bool:
-        """Bring the lines of a deal to what the row says: by their Id, else by their place. Whether
-        there was anything to do."""
+        """Bring the lines of a deal to what the row says: by their Id, or by their place
+        where none of them has one. Whether there was anything to do."""
         told = row.get(LINES)
         if not isinstance(told, Mapping):
             return False
@@ -113,7 +113,7 @@ class SalesforceTwin(Emulated):
         made, changed = [], []
         for one in wanted:
             now = known.get(str(one.get("Id") or ""))
-            if now is None and free:
+            if now is None and free and not named:
                 now = free.pop(0)
             same = now is not None and now["Product2Id"] == one.get("Product2Id")
             values = _line_values(one, creating=not same)

@@ -137,13 +137,16 @@ class UnderstudyConnector:
             down = Outage(Detail(silence.words, _WAIT), silence.held_back)
             lost = Unknown(Detail(silence.words, _LOOK))
             return [down if silence.never_sent else lost] * len(writes)
-        if answer.status == 202:
-            said = json.loads(answer.body)
-            accepted = Accepted(str(said["job"]), float(said["look_after"]))
-            return [accepted] * len(writes)
-        if answer.status != 200:
-            return [_refusal(answer)] * len(writes)
-        return [_outcome(one) for one in json.loads(answer.body)["answers"]]
+        try:
+            if answer.status == 202:
+                said = _read(answer)
+                accepted = Accepted(str(said["job"]), float(said["look_after"]))
+                return [accepted] * len(writes)
+            if answer.status != 200:
+                return [_refusal(answer)] * len(writes)
+            return [_outcome(one) for one in _read(answer)["answers"]]
+        except VendorFault as fault:
+            return [Unknown(Detail(str(fault), _LOOK))] * len(writes)
 
     def _follow(self, at: Session, stream: str, jobs: Sequence[Job]) -> Sequence[Sequence[Outcome]]:
         return [self._followed(at, job) for job in jobs]
@@ -158,9 +161,12 @@ class UnderstudyConnector:
             return [lost] * len(job.writes)
         if answer.status != 200:
             asked = _refusal(answer)
-            again = Outage(asked.detail or Detail("")) if isinstance(asked, Unknown) else asked
+            again = Outage(asked.detail) if isinstance(asked, Unknown) else asked
             return [again] * len(job.writes)
-        said = json.loads(answer.body)
+        try:
+            said = _read(answer)
+        except VendorFault as fault:
+            return [fault.outcome] * len(job.writes)
         if not said["done"]:
             return [Accepted(job.handle, 1.0)] * len(job.writes)
         return [_outcome(one) for one in said["answers"]]
@@ -224,10 +230,19 @@ def _asked(at: Session, request: Request) -> Any:
     """What a reading call answered. Raises VendorFault, NoAnswer, SignInFailed."""
     answer = at.send(request)
     if answer.status == 410:
-        raise CursorExpired(str(json.loads(answer.body)["words"]))
+        raise CursorExpired(str(_read(answer)["words"]))
     if answer.status != 200:
         raise VendorFault(_refusal(answer))
-    return json.loads(answer.body)
+    return _read(answer)
+
+
+def _read(answer: Response) -> Any:
+    """The answer's JSON. Raises VendorFault for half an answer, or for none of ours."""
+    try:
+        return json.loads(answer.body)
+    except ValueError as error:
+        words = f"the understudy's answer cannot be read: {error}"
+        raise VendorFault(Drift(Detail(words, _WAIT))) from None
 
 
 def _item(told: Mapping[str, Any]) -> Item:

@@ -1,0 +1,459 @@
+"""Twins over the installed emulators: people work in them, our documents are seen from inside."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tieout import clock
+from tieout.engine.opening import connectors_of
+from tieout.finance.outcome import Accepted, Busy, Outcome, Rejected, Written
+from tieout.landscape.examples import example
+from tieout.landscape.loader import load
+from tieout.ports.connector import Job, Write
+from tieout.ports.opening import open_session
+from tieout.ports.secrets import resolve
+from tieout.ports.session import Session
+from tieout.rehearsal.line import Line
+from tieout.rehearsal.twins.anaplan import AnaplanTwin
+from tieout.rehearsal.twins.base import Twin, Unplayable
+from tieout.rehearsal.twins.casting import twin_of
+from tieout.rehearsal.twins.emulated import Emulated
+from tieout.rehearsal.twins.netsuite import NetSuiteTwin
+from tieout.rehearsal.twins.salesforce import SalesforceTwin
+from tieout.rehearsal.twins.understudy import Understudy
+from tieout.rehearsal.twins.understudy_connector import UnderstudyConnector
+from tieout.rehearsal.world import SeededWorld
+
+START = dt.datetime(2026, 3, 2, 8, tzinfo=dt.UTC)
+LANDSCAPE = load(example("quote_to_cash"))
+CONNECTORS = connectors_of(LANDSCAPE)
+
+
+@pytest.fixture(autouse=True)
+def world() -> Iterator[SeededWorld]:
+    with clock.world(SeededWorld("emulated", START)) as made:
+        assert isinstance(made, SeededWorld)
+        yield made
+
+
+def played(system: str) -> tuple[Any, Any, Session]:
+    """The twin of a system of the demo, its connector and an open session between them."""
+    spec = LANDSCAPE.environments["demo"][system]
+    twin, connector = twin_of(system, LANDSCAPE.systems[system], CONNECTORS[system], spec)
+    secrets = {name: resolve(name, reference) for name, reference in spec.secrets.items()}
+    at = open_session(system, connector, spec.settings, secrets, [], transport=twin.handle)
+    return twin, connector, at
+
+
+def once(connector: Any, at: Session, stream: str, write: Write) -> Outcome:
+    (outcome,) = connector.write(at, stream, [write])
+    kept: Outcome = outcome
+    return kept
+
+
+# --- casting ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system", "kind"),
+    [("salesforce", SalesforceTwin), ("netsuite", NetSuiteTwin), ("anaplan", AnaplanTwin)],
+)
+def test_what_is_emulated_is_played_by_its_emulator(system: str, kind: type[Emulated]) -> None:
+    twin, connector, _ = played(system)
+    assert isinstance(twin, kind)
+    assert connector is CONNECTORS[system]
+    assert "emulator" in twin.described
+    as_twin: Twin = twin
+    assert as_twin.system == system
+
+
+def test_what_is_not_emulated_is_played_by_an_understudy() -> None:
+    spec = replace(LANDSCAPE.environments["demo"]["netsuite"], emulate="")
+    real = CONNECTORS["netsuite"]
+    twin, connector = twin_of("netsuite", LANDSCAPE.systems["netsuite"], real, spec)
+    assert isinstance(twin, Understudy)
+    assert isinstance(connector, UnderstudyConnector)
+    assert "understudy" in twin.described
+    assert connector.streams is real.streams
+
+
+# --- Salesforce ---------------------------------------------------------------------------------
+
+
+def deal(twin: Any, number: str = "10248", **more: object) -> str:
+    """An opportunity with two lines, as the demo's tests write it."""
+    account = twin.put(
+        "Account", {"Name": "Ana", "AccountNumber": "ANATR", "Region__c": "North America"}
+    )
+    product = twin.put("Product2", {"Name": "Queso", "ProductCode": "P011"})
+    lines = [
+        {"Product2Id": product, "Quantity": 12, "UnitPrice": 14, "Discount": 0, "SortOrder": 1},
+        {
+            "Product2Id": product,
+            "Quantity": 10,
+            "UnitPrice": Decimal("9.80"),
+            "Discount": 0,
+            "TotalPrice": Decimal("98.00"),
+            "SortOrder": 2,
+        },
+    ]
+    row: dict[str, object] = {
+        "Id": "006000000000999AAA",
+        "Name": f"Order {number}",
+        "AccountId": account,
+        "StageName": "Closed Won",
+        "CloseDate": "2020-07-04",
+        "Amount": Decimal("440.00"),
+        "CurrencyIsoCode": "EUR",
+        "Region__c": "Central Europe",
+        "Order_Number__c": number,
+        "OpportunityLineItems": {"records": lines},
+        **more,
+    }
+    return str(twin.put("Opportunity", row))
+
+
+def read(connector: Any, at: Session, key: str) -> Mapping[str, Any]:
+    """A row as the real connector reads it."""
+    rows = {one.key: one for one in connector.read(at, "Opportunity", "").items}
+    value: Mapping[str, Any] = json.loads(rows[key].payload, parse_float=Decimal)
+    assert value["IsDeleted"] is rows[key].deleted
+    return value
+
+
+def test_what_people_put_is_read_by_the_real_connector() -> None:
+    twin, connector, at = played("salesforce")
+    key = deal(twin)
+    seen = read(connector, at, key)
+    assert (seen["StageName"], seen["Amount"]) == ("Closed Won", Decimal("266.00"))
+    assert [one["SortOrder"] for one in seen["OpportunityLineItems"]["records"]] == [1, 2]
+    shown = twin.rows("Opportunity")[key]
+    for name, value in shown.items():
+        if name != "OpportunityLineItems":
+            assert seen[name] == value, name
+
+
+def test_a_changed_row_keeps_its_key_and_gets_another_version_and_other_lines() -> None:
+    twin, connector, at = played("salesforce")
+    key = deal(twin)
+    now = dict(twin.rows("Opportunity")[key])
+    first, second = now["OpportunityLineItems"]["records"]
+    new = {"Product2Id": first["Product2Id"], "Quantity": 1, "UnitPrice": 5, "SortOrder": 3}
+    lines = {"records": [{**second, "UnitPrice": Decimal("20.00")}, new]}
+    assert twin.put("Opportunity", {**now, "Name": "Again", "OpportunityLineItems": lines}) == key
+    seen = read(connector, at, key)
+    assert seen["Name"] == "Again"
+    assert seen["SystemModstamp"] > now["SystemModstamp"]
+    assert seen["Amount"] == Decimal("205.00")
+    kept = [one["Id"] for one in twin.rows("Opportunity")[key]["OpportunityLineItems"]["records"]]
+    assert second["Id"] in kept
+    assert first["Id"] not in kept
+    assert len(kept) == 2
+    before = twin.rows("Opportunity")[key]["SystemModstamp"]
+    twin.put("Opportunity", twin.rows("Opportunity")[key])
+    assert twin.rows("Opportunity")[key]["SystemModstamp"] > before, "saving is a new version"
+
+
+def test_a_deleted_row_is_gone_for_people_and_told_as_deleted() -> None:
+    twin, connector, at = played("salesforce")
+    key = deal(twin)
+    twin.remove("Opportunity", key)
+    assert key not in twin.rows("Opportunity")
+    assert read(connector, at, key)["IsDeleted"]
+    with pytest.raises(Unplayable):
+        twin.remove("Opportunity", key)
+    with pytest.raises(Unplayable):
+        twin.put("Quote", {})
+    with pytest.raises(Unplayable, match="REQUIRED_FIELD_MISSING"):
+        twin.put("Account", {"AccountNumber": "1"})
+
+
+def test_a_won_deal_is_told_by_webhook_once() -> None:
+    twin, connector, _ = played("salesforce")
+    key = deal(twin)
+    (call,) = twin.calls()
+    assert call.stream == "Opportunity"
+    secret = LANDSCAPE.environments["demo"]["salesforce"].settings["organization_id"]
+    assert connector.receive(replace(call, secret=secret)).hints == (("Opportunity", key),)
+    assert not twin.calls()
+
+
+def told(key: str, status: str) -> Write:
+    document = {"ERP_Order_Number__c": "SO1", "ERP_Status__c": status}
+    return Write(f"crm/{key}/{status}", f"Opportunity-{key}", "change", document, key)
+
+
+def test_what_we_write_to_a_row_is_seen_from_inside_and_tells_nobody() -> None:
+    twin, connector, at = played("salesforce")
+    key = deal(twin)
+    twin.calls()
+    assert isinstance(once(connector, at, "Opportunity", told(key, "Invoiced")), Written)
+    (effect,) = twin.effects()
+    assert (effect.reference, effect.target_id, effect.alive) == (f"Opportunity-{key}", key, True)
+    assert effect.facts["ERP_Status__c"] == "Invoiced"
+    (applied,) = twin.applied()
+    assert (applied.action, applied.facts["ERP_Order_Number__c"]) == ("change", "SO1")
+    assert not twin.calls(), "our own change starts no workflow"
+
+
+def test_partial_refuses_some_rows_of_a_collection_and_a_repeat_cures_it() -> None:
+    twin, connector, at = played("salesforce")
+    writes = [told(deal(twin, str(number)), "Invoiced") for number in range(6)]
+    twin.strike("partial", random.Random(5))
+    outcomes = connector.write(at, "Opportunity", writes)
+    assert {type(one) for one in outcomes} == {Written, Busy}
+    written = [one for one, was in zip(writes, outcomes, strict=True) if isinstance(was, Written)]
+    assert [one.target_id for one in twin.applied()] == [one.target_id for one in written]
+    assert {type(one) for one in connector.write(at, "Opportunity", writes)} == {Written}
+    twin.strike("partial", random.Random(5))
+    assert isinstance(once(connector, at, "Opportunity", writes[0]), Busy), "also when it is alone"
+    twin.strike("partial", random.Random(5))
+    twin.heal()
+    assert isinstance(once(connector, at, "Opportunity", writes[0]), Written)
+
+
+# --- NetSuite -----------------------------------------------------------------------------------
+
+
+class Erp:
+    """Documents as the demo writes them."""
+
+    def __init__(self) -> None:
+        self.twin, self.connector, self.at = played("netsuite")
+        customer = {"companyName": "Ana", "entityId": "ANATR", "subsidiary": {"id": "2"}}
+        self.customer = self.write("customer", "create", {**customer, "currency": {"id": "1"}})
+        self.item = self.write("inventoryItem", "create", {"itemId": "P1", "displayName": "Queso"})
+
+    def try_to(
+        self, stream: str, action: Any, document: Mapping[str, object], number: int = 1
+    ) -> Outcome:
+        reference = f"{stream}-{number}"
+        write = Write(f"erp/{reference}/{action}", reference, action, document)
+        return once(self.connector, self.at, stream, write)
+
+    def write(
+        self, stream: str, action: Any, document: Mapping[str, object], number: int = 1
+    ) -> str:
+        outcome = self.try_to(stream, action, document, number)
+        assert isinstance(outcome, Written), outcome
+        return outcome.target_id
+
+    def order(self, number: int = 1) -> str:
+        line = {"line": 1, "item": {"id": self.item}, "quantity": "12", "rate": "14.00"}
+        return self.write("salesOrder", "create", self.ordered(line), number)
+
+    def ordered(self, *lines: Mapping[str, object]) -> Mapping[str, object]:
+        return {
+            "entity": {"id": self.customer},
+            "currency": {"id": "1"},
+            "tranDate": "2020-07-04",
+            "item": {"items": [{**one, "amount": "168.00"} for one in lines]},
+        }
+
+    def invoice(self, order: str, number: int = 1) -> Mapping[str, object]:
+        document = {
+            "createdFrom": {"id": order},
+            "tranDate": "2020-07-04",
+            "currency": {"id": "1"},
+            "amount": "168.00",
+        }
+        self.write("invoice", "create", document, number)
+        return document
+
+    def alive(self) -> dict[str, bool]:
+        return {one.reference: one.alive for one in self.twin.effects()}
+
+
+def test_documents_of_netsuite_are_seen_with_what_undoes_them() -> None:
+    erp = Erp()
+    order = erp.order()
+    invoice = erp.invoice(order)
+    erp.order(2)
+    assert all(erp.alive().values())
+    shown = {one.stream: one.facts for one in erp.twin.effects()}
+    assert shown["customer"] == {"name": "Ana", "subsidiary": "2", "currency": "1"}
+    assert shown["inventoryItem"] == {"name": "Queso"}
+    assert shown["invoice"] == {
+        "amount": "168.00",
+        "currency": "1",
+        "date": "2020-07-04",
+        "status": "Open",
+    }
+    for facts, stream in ((shown["salesOrder"], "salesOrder"), (shown["invoice"], "invoice")):
+        assert set(facts) == set(erp.connector.streams[stream].facts)
+    erp.write("invoice", "void", invoice)
+    erp.write("salesOrder", "void", {}, 2)
+    assert erp.alive() == {
+        "customer-1": True,
+        "inventoryItem-1": True,
+        "salesOrder-1": True,
+        "salesOrder-2": False,
+        "invoice-1": False,
+    }
+    assert [(one.reference, one.action) for one in erp.twin.applied()] == [
+        ("customer-1", "create"),
+        ("inventoryItem-1", "create"),
+        ("salesOrder-1", "create"),
+        ("invoice-1", "create"),
+        ("salesOrder-2", "create"),
+        ("invoice-1", "void"),
+        ("salesOrder-2", "void"),
+    ]
+
+
+def test_an_upsert_of_what_is_there_is_a_change_and_a_refusal_is_nothing() -> None:
+    erp = Erp()
+    erp.write("inventoryItem", "create", {"itemId": "P1", "displayName": "Other"})
+    last = erp.twin.applied()[-1]
+    assert (last.reference, last.action) == ("inventoryItem-1", "change")
+    assert last.facts == {"name": "Other"}
+    done = len(erp.twin.applied())
+    assert isinstance(erp.try_to("inventoryItem", "create", {"itemId": ""}, 2), Rejected)
+    assert len(erp.twin.applied()) == done
+
+
+def test_a_period_in_use_is_closed_and_opened_again_but_no_other_is() -> None:
+    erp = Erp()
+    assert not erp.twin.strike("period_close", random.Random(1))
+    order, later = erp.order(), erp.order(2)
+    document = erp.invoice(order)
+    assert "Jul 2020" in erp.twin.strike("period_close", random.Random(1))
+    assert not erp.twin.strike("period_close", random.Random(1)), "there is no other to close"
+    refused = erp.try_to("invoice", "create", {**document, "createdFrom": {"id": later}}, 2)
+    assert isinstance(refused, Rejected)
+    assert refused.detail.code == "period_closed"
+    states = {one.name: one.state for one in erp.connector.periods(erp.at)}
+    assert states["Jul 2020"] == "closed"
+    assert erp.twin.reopen() == ["Jul 2020"]
+    after = {one.name: one.state for one in erp.connector.periods(erp.at)}
+    assert after == {**states, "Jul 2020": "open"}
+    erp.invoice(later, 2)
+
+
+def test_a_restored_netsuite_has_lost_documents_and_knows_it_everywhere() -> None:
+    erp = Erp()
+    for number in range(1, 12):
+        erp.order(number)
+    before = erp.alive()
+    assert erp.twin.strike("restore", random.Random(1)).startswith("netsuite was restored")
+    left = erp.alive()
+    assert left.keys() < before.keys()
+    items = erp.connector.read(erp.at, "salesOrder", "").items
+    assert len(items) == sum(name.startswith("salesOrder") for name in left)
+    assert len(erp.twin.applied()) == 13
+    highest = max(int(one.target_id) for one in erp.twin.applied())
+    if "inventoryItem-1" in left:
+        assert int(erp.order(11)) > highest, "no id is given twice"
+
+
+def test_people_do_not_make_rows_in_netsuite() -> None:
+    twin, _, _ = played("netsuite")
+    with pytest.raises(Unplayable):
+        twin.put("customer", {"companyName": "Ana"})
+    with pytest.raises(Unplayable):
+        twin.remove("customer", "1")
+
+
+def test_busy_comes_in_the_form_of_the_vendor() -> None:
+    twin, connector, _ = played("netsuite")
+    line = Line(twin, random.Random(1), {"busy": 0.999999})
+    spec = LANDSCAPE.environments["demo"]["netsuite"]
+    secrets = {name: resolve(name, reference) for name, reference in spec.secrets.items()}
+    at = open_session("netsuite", connector, spec.settings, secrets, [], transport=line)
+    outcome = once(connector, at, "customer", Write("k", "customer-1", "create", {}))
+    assert isinstance(outcome, Busy)
+    assert outcome.detail.code == "CONCURRENCY_LIMIT_EXCEEDED"
+    assert outcome.wait_seconds is not None
+
+
+# --- Anaplan ------------------------------------------------------------------------------------
+
+
+def load_order(
+    setting: tuple[Any, Any, Session], world: SeededWorld, action: Any, *values: str
+) -> None:
+    """Load the lines of one order, and see the import to its end."""
+    _, connector, at = setting
+    lines = [
+        {
+            "code": f"006-{number}",
+            "order_id": "006",
+            "line": number,
+            "legal_entity": "NWNA",
+            "period": "2020-07",
+            "currency": "USD",
+            "product": "P011",
+            "quantity": "12",
+            "value": value,
+            "value_group": "1.00",
+        }
+        for number, value in enumerate(values, start=1)
+    ]
+    write = Write(f"plan/{action}/{values}", "bookings-006", action, {"rows": lines})
+    outcome = once(connector, at, "bookings", write)
+    assert isinstance(outcome, Accepted)
+    world.sleep(5.0)
+    (settled,) = connector.follow(at, "bookings", [Job(outcome.handle, (write,))])
+    assert isinstance(settled[0], Written), settled
+
+
+def test_an_order_in_anaplan_is_one_document_made_of_its_lines(world: SeededWorld) -> None:
+    setting = twin, _, _ = played("anaplan")
+    load_order(setting, world, "create", "168.00", "32.00")
+    (effect,) = twin.effects()
+    assert (effect.reference, effect.alive) == ("bookings-006", True)
+    assert (effect.facts["rows"], effect.facts["amount"]) == ("2", "200")
+    assert set(twin.rows("bookings")) == {"006-1", "006-2"}
+    load_order(setting, world, "change", "168.00", "33.00")
+    load_order(setting, world, "change", "168.00", "33.00")
+    load_order(setting, world, "void", "168.00", "33.00")
+    assert [one.alive for one in twin.effects()] == [False]
+    shown = [(one.action, one.facts["amount"]) for one in twin.applied()]
+    assert shown == [("create", "200"), ("change", "201"), ("void", "0")], "a repeat changes none"
+
+
+def test_an_import_ends_without_anybody_asking(world: SeededWorld) -> None:
+    twin, connector, at = played("anaplan")
+    row = {"code": "7-1", "order_id": "7", "line": 1, "legal_entity": "NWNA", "period": "2020-07"}
+    cells = {"currency": "USD", "product": "P", "quantity": "1", "value": "1", "value_group": "1"}
+    write = Write("k", "bookings-7", "create", {"rows": [{**row, **cells}]})
+    assert isinstance(once(connector, at, "bookings", write), Accepted)
+    assert not twin.applied()
+    world.sleep(5.0)
+    assert [one.reference for one in twin.applied()] == ["bookings-7"]
+
+
+def test_a_restored_anaplan_has_lost_its_bookings(world: SeededWorld) -> None:
+    setting = twin, _, _ = played("anaplan")
+    assert not twin.strike("restore", random.Random(1))
+    load_order(setting, world, "create", "168.00")
+    assert "restored" in twin.strike("restore", random.Random(1))
+    assert not twin.effects()
+    assert len(twin.applied()) == 1
+    load_order(setting, world, "create", "168.00")
+    assert len(twin.effects()) == 1
+    assert len(twin.applied()) == 2
+
+
+# --- the same again -----------------------------------------------------------------------------
+
+
+def story() -> list[object]:
+    with clock.world(SeededWorld("story", START)):
+        twin, connector, at = played("salesforce")
+        keys = [deal(twin, str(number)) for number in range(5)]
+        twin.strike("partial", random.Random(9))
+        outcomes = connector.write(at, "Opportunity", [told(key, "Invoiced") for key in keys])
+        return [keys, outcomes, twin.calls()[0].body, twin.rows("Opportunity"), twin.applied()]
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    assert story() == story()
