@@ -13,9 +13,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import psycopg
 
 from tieout.engine.compiled import Compiled, compile_landscape
 from tieout.engine.opening import by_connector, connectors_of, keep_version, known_environment
@@ -33,7 +30,6 @@ from tieout.rehearsal.twins.base import Twin
 from tieout.rehearsal.twins.casting import twin_of
 from tieout.rules.place import BadLandscape
 from tieout.rules.runner import Runner
-from tieout.store.database import Database
 from tieout.store.embedded import Embedded
 
 ENVIRONMENT = "rehearsal"
@@ -58,8 +54,7 @@ class Cast:
     landscape: Landscape
     compiled: Compiled
     environment: str
-    database: Database
-    admin: psycopg.Connection[Any]
+    database: RehearsedDatabase
     runner: Runner
     corpus: Corpus
     real: Mapping[str, Connector]
@@ -70,7 +65,7 @@ class Cast:
 
     def wipe(self) -> None:
         """Forget the last seed."""
-        wipe(self.admin)
+        wipe(self.database.admin)
         keep_version(self.database, self.landscape, "rehearsal")
 
     def play(self, script: Script, on_exchange: OnExchange) -> Played:
@@ -138,7 +133,6 @@ def open_cast(folder: Path, environment: str, server: Embedded, name: str) -> It
     url = copy_database(server, name)
     with (
         RehearsedDatabase(url) as database,
-        psycopg.connect(url, autocommit=True) as admin,
         Runner() as runner,
     ):
         yield Cast(
@@ -146,7 +140,6 @@ def open_cast(folder: Path, environment: str, server: Embedded, name: str) -> It
             compiled=compiled,
             environment=ENVIRONMENT,
             database=database,
-            admin=admin,
             runner=runner,
             corpus=corpus,
             real=real,

@@ -11,9 +11,6 @@ import contextlib
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import psycopg
 
 from tieout.engine.collect import receive
 from tieout.engine.compiled import Compiled
@@ -23,9 +20,9 @@ from tieout.landscape.schema import Landscape
 from tieout.ports.connector import InboundCall, Received
 from tieout.ports.http import Transport
 from tieout.rehearsal.acting import Actor, Stage, State
+from tieout.rehearsal.server import RehearsedDatabase
 from tieout.rehearsal.world import SeededWorld
 from tieout.rules.runner import Runner
-from tieout.store.database import Database
 
 
 @dataclass
@@ -35,7 +32,7 @@ class House:
     landscape: Landscape
     compiled: Compiled
     environment: str
-    database: Database
+    database: RehearsedDatabase
     runner: Runner
     world: SeededWorld
     stage: Stage
@@ -67,6 +64,7 @@ class VirtualWorker:
     actor: Actor = field(init=False)
     _context: Context | None = field(default=None, init=False)
     _worker: Worker | None = field(default=None, init=False)
+    _session: int = field(default=0, init=False)  # of the database: its life
     _life: contextlib.ExitStack = field(default_factory=contextlib.ExitStack, init=False)
 
     def __post_init__(self) -> None:
@@ -92,6 +90,8 @@ class VirtualWorker:
     def die(self) -> None:
         """Dead from outside: its session to the database is gone at once."""
         self._life.close()
+        if self._session:
+            self.house.database.until_gone(self._session)
         if self._context is not None:
             self._context.close()
         self._context = self._worker = None
@@ -134,6 +134,7 @@ class VirtualWorker:
         self.actor.stage = "start"
         context = self._context = self.house.context(self.name)
         ears = self._life.enter_context(self.house.database.listening("tieout_work"))
+        self._session = ears.info.backend_pid
         worker = Worker(context)
         worker.begin(ears)
         return worker
@@ -161,12 +162,3 @@ class Intake:
             self.actor = Actor("intake")
             return None
         return answered[0]
-
-
-def cut_sessions(connection: psycopg.Connection[Any]) -> int:
-    """What a restart of the server does to everybody else; returns how many sessions that were."""
-    row = connection.execute(
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    ).fetchone()
-    return int(row[0]) if row else 0

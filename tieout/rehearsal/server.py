@@ -31,6 +31,7 @@ SETTINGS = {
     "max_wal_senders": "0",
     "jit": "off",
 }
+MOST_LOOKS = 10_000  # a millisecond each
 KEPT = ("schema_migrations", "landscape_identity")
 
 _FILLED = """
@@ -82,10 +83,12 @@ def wipe(connection: psycopg.Connection[Any]) -> None:
 
 class Sessions:
     """A pool without threads of its own: a session that died is replaced when the next is asked
-    for, so that nothing happens beside anything else."""
+    for. Whoever hangs up in the middle of something is gone for the server as well before anybody
+    goes on, so that nothing happens beside anything else."""
 
-    def __init__(self, opens: Callable[[], Connection]) -> None:
+    def __init__(self, opens: Callable[[], Connection], gone: Callable[[int], None]) -> None:
         self._opens = opens
+        self._gone = gone
         self._idle: list[Connection] = []
 
     def open(self, wait: bool, timeout: float) -> None:
@@ -94,12 +97,14 @@ class Sessions:
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
         connection = self._ready()
+        pid = connection.info.backend_pid
         try:
             yield connection
         finally:
             status = connection.info.transaction_status
             if connection.closed or status != psycopg.pq.TransactionStatus.IDLE:
                 connection.close()
+                self._gone(pid)
             else:
                 self._idle.append(connection)
 
@@ -120,12 +125,39 @@ class Sessions:
 
 
 class RehearsedDatabase(Database):
-    """The store's own door, with `Sessions` behind it."""
+    """The store's own door, with `Sessions` behind it. `admin` sees and may end every session."""
+
+    def __init__(self, url: str) -> None:
+        self.admin: psycopg.Connection[Any] = psycopg.connect(url, autocommit=True)
+        super().__init__(url)
 
     def _pooled(self, most_connections: int) -> Pool:
-        return Sessions(self._session)
+        return Sessions(self._session, self.until_gone)
 
     def _session(self) -> Connection:
         connection = psycopg.connect(self.url, autocommit=True)
         self._configure(connection)
         return connection
+
+    def close(self) -> None:
+        super().close()
+        self.admin.close()
+
+    def until_gone(self, pid: int) -> None:
+        """Wait until the server has noticed that a session is over. Raises TimeoutError."""
+        for _ in range(MOST_LOOKS):
+            row = self.admin.execute(
+                "SELECT pg_sleep(0.001) FROM pg_stat_activity WHERE pid = %s", (pid,)
+            ).fetchone()
+            if row is None:
+                return
+        raise TimeoutError(f"the session {pid} is not over")
+
+    def cut_sessions(self) -> int:
+        """What a restart of the server does to everybody else: every session is over when this
+        returns; how many they were."""
+        row = self.admin.execute(
+            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchone()
+        return int(row[0]) if row else 0

@@ -19,7 +19,7 @@ from tieout.engine.rest import progress
 from tieout.rehearsal.acting import Actor, Fate, Stage
 from tieout.rehearsal.cast import Cast, Played
 from tieout.rehearsal.desk import Desk
-from tieout.rehearsal.house import House, Intake, VirtualWorker, cut_sessions
+from tieout.rehearsal.house import House, Intake, VirtualWorker
 from tieout.rehearsal.invariants import ALL
 from tieout.rehearsal.invariants.base import Phase
 from tieout.rehearsal.scene import Broken, Scene, Told
@@ -297,7 +297,7 @@ class Trial:
         if fault == "zombie":
             return "freeze"
         if fault == "database_restart":
-            cut_sessions(self.cast.admin)
+            self.cast.database.cut_sessions()
             return "go"
         return psycopg.errors.DiskFull("could not extend file: No space left on device")
 
