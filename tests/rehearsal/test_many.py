@@ -17,10 +17,10 @@ import pytest
 
 from tieout import clock
 from tieout.rehearsal import many
-from tieout.rehearsal.many import CannotRehearse, Players
+from tieout.rehearsal.many import CannotRehearse, Players, Ready
 from tieout.rehearsal.scene import Broken
 from tieout.rehearsal.script import Script, draw
-from tieout.rehearsal.verdict import Play, Verdict
+from tieout.rehearsal.verdict import Verdict
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,9 +35,9 @@ class Fake:
     hangs: frozenset[int] = frozenset()
 
     @contextlib.contextmanager
-    def open(self, number: int) -> Iterator[Play]:
+    def open(self, number: int) -> Iterator[Ready]:
         assert number > 0
-        yield self._play
+        yield Ready(self._play, ("crm: a fake",), ("payroll",))
 
     def _play(self, script: Script) -> Verdict:
         if script.seed in self.dies:
@@ -56,7 +56,7 @@ class Unplayable:
 
     words: str = ""
 
-    def open(self, number: int) -> contextlib.AbstractContextManager[Play]:
+    def open(self, number: int) -> contextlib.AbstractContextManager[Ready]:
         if not self.words:
             os._exit(7)
         raise CannotRehearse(self.words)
@@ -120,6 +120,7 @@ def test_all_processes_are_gone_afterwards() -> None:
     with Players(Fake(), 2) as players:
         pids = players.pids
         assert len(pids) == 2
+        assert (players.described, players.left_out) == (("crm: a fake",), ("payroll",))
         assert all(_alive(pid) for pid in pids)
     assert not any(_alive(pid) for pid in pids)
 

@@ -25,18 +25,35 @@ from tieout.rehearsal.verdict import Play, Verdict
 MOST_SECONDS_PER_SEED = 900.0  # of real time: beyond it the process hangs
 START_SECONDS = 120.0
 STOP_SECONDS = 5.0
-_READY = "ready"
 
 
 class CannotRehearse(Exception):
     """This landscape cannot be rehearsed. Says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A process that is ready to `play`. `described` says how each system is played, `left_out`
+    what cannot be."""
+
+    play: Play
+    described: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
 class Opens(Protocol):
     """What a process needs to play; it is pickled and sent to each of them."""
 
-    def open(self, number: int) -> AbstractContextManager[Play]:
+    def open(self, number: int) -> AbstractContextManager[Ready]:
         """Make ready to play, as the process of this number. Raises CannotRehearse."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Described:
+    """What a process says when it is ready."""
+
+    described: tuple[str, ...]
+    left_out: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -81,9 +98,10 @@ class _Player:
 
 
 class Players:
-    """Up to `jobs` processes; all are stopped on leaving.
+    """Some processes that play; all are stopped on leaving. `described` and `left_out` are as
+    each of them said when it was `Ready`.
 
-    Raises CannotRehearse, on entering, when the first one cannot make itself ready.
+    Raises CannotRehearse, on entering, when one of them cannot make itself ready.
     """
 
     def __init__(self, opens: Opens, jobs: int) -> None:
@@ -93,6 +111,8 @@ class Players:
         self._jobs = jobs
         self._players: list[_Player] = []
         self._started = 0
+        self.described: tuple[str, ...] = ()
+        self.left_out: tuple[str, ...] = ()
 
     def __enter__(self) -> Players:
         try:
@@ -206,8 +226,7 @@ class Players:
             theirs.close()
         return _Player(process, ours)
 
-    @staticmethod
-    def _await(player: _Player) -> None:
+    def _await(self, player: _Player) -> None:
         """Wait until it is ready. Raises CannotRehearse."""
         said: object = "did not get ready in time"
         if player.pipe.poll(START_SECONDS):
@@ -220,8 +239,9 @@ class Players:
             player.process.kill()
         if isinstance(said, CannotRehearse):
             raise said
-        if said != _READY:
+        if not isinstance(said, _Described):
             raise CannotRehearse(f"a process of the rehearsal {said}")
+        self.described, self.left_out = said.described, said.left_out
 
     def _stop(self) -> None:
         for one in self._players:
@@ -251,10 +271,10 @@ def _end_of(process: SpawnProcess) -> str:
 def _perform(opens: Opens, number: int, pipe: Connection) -> None:
     """What a process does until nobody hands it a script any more."""
     try:
-        with opens.open(number) as play:
-            pipe.send(_READY)
+        with opens.open(number) as ready:
+            pipe.send(_Described(ready.described, ready.left_out))
             while True:
-                pipe.send(play(pipe.recv()))
+                pipe.send(ready.play(pipe.recv()))
     except CannotRehearse as reason:
         pipe.send(reason)
     except (EOFError, BrokenPipeError):

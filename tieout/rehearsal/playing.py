@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tieout.rehearsal.cast import Cast, open_cast
-from tieout.rehearsal.many import CannotRehearse
+from tieout.rehearsal.many import CannotRehearse, Ready
 from tieout.rehearsal.script import Script
 from tieout.rehearsal.trial import rehearse
 from tieout.rehearsal.twins.base import Unplayable
-from tieout.rehearsal.verdict import Play, Verdict
+from tieout.rehearsal.verdict import Verdict
 from tieout.store.embedded import Embedded
 
 LAST_FRAMES = 8
@@ -28,12 +28,12 @@ class Playing:
     server: Embedded
 
     @contextlib.contextmanager
-    def open(self, number: int) -> Iterator[Play]:
+    def open(self, number: int) -> Iterator[Ready]:
         try:
             with open_cast(
                 self.folder, self.environment, self.server, f"rehearsal_{number}"
             ) as cast:
-                yield lambda script: verdict(cast, script)
+                yield Ready(lambda script: verdict(cast, script), cast.described, cast.left_out)
         except Unplayable as reason:
             raise CannotRehearse(str(reason)) from None
 

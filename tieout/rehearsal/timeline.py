@@ -7,6 +7,7 @@ It is read while the database still holds the seed, with the same search that th
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 from collections.abc import Iterator, Sequence
 
 from tieout.rehearsal.faults import MENU
@@ -45,7 +46,17 @@ def _told(scene: Scene, key: str, trace: Sequence[Line]) -> tuple[str, ...]:
     lines = [one for one in dict.fromkeys(lines) if one[1]]
     if lines:
         lines += _troubles(trace, min(lines)[0], max(lines)[0])
-    return _bounded([f"{at:%m-%d %H:%M:%S.%f} {words}" for at, words in sorted(lines)])
+    return _bounded(_written(sorted(lines)))
+
+
+def _written(lines: Sequence[Line]) -> list[str]:
+    """In words; what was said several times on end is said once."""
+    found = []
+    for words, group in itertools.groupby(lines, key=lambda one: one[1]):
+        times = [at for at, _ in group]
+        again = f" ({len(times)} times)" if len(times) > 1 else ""
+        found.append(f"{times[0]:%m-%d %H:%M:%S}  {words}{again}")
+    return found
 
 
 def _bounded(lines: list[str]) -> tuple[str, ...]:
@@ -136,7 +147,7 @@ def _of_dispatch(dispatch: DispatchSeen, trace: Sequence[Line]) -> Iterator[Line
             proof.read_at,
             f"{name} read back{number}: {proof.verdict}{differs and f' ({differs})'}",
         )
-    if dispatch.settled_at is not None:
+    if dispatch.settled_at is not None and dispatch.state != "proved":
         yield dispatch.settled_at, f"{name} settled: {dispatch.state}"
 
 
