@@ -11,9 +11,10 @@ from tieout.store.arrivals import Incoming
 
 _KEPT = """
 SELECT k.system, k.stream, k.source_key, k.digest,
-    a.arrival_id IS NOT NULL AND (EXISTS (SELECT FROM payloads p WHERE p.arrival_id = k.arrival_id)
-        OR EXISTS (SELECT FROM archived_months m WHERE m.table_name = 'payloads'
-                   AND k.arrival_id BETWEEN m.first_key AND m.last_key))
+    coalesce(a.arrival_id IN (SELECT arrival_id FROM payloads), false)
+    OR a.arrival_id IS NOT NULL AND EXISTS (
+        SELECT FROM archived_months m
+        WHERE m.table_name = 'payloads' AND k.arrival_id BETWEEN m.first_key AND m.last_key)
 FROM arrival_keys k LEFT JOIN arrivals a ON a.arrival_id = k.arrival_id
 ORDER BY k.system, k.stream, k.source_key, k.source_version, k.digest
 """

@@ -80,7 +80,7 @@ _VERSIONS = """
 SELECT r.system || '.' || r.stream || ' ' || r.source_key, r.arrival_id, r.body,
     lag(r.body) OVER (PARTITION BY r.record_type, r.record_key ORDER BY r.version),
     coalesce(a.deleted, false), r.landscape_hash = %(landscape)s,
-    EXISTS (SELECT FROM payloads p WHERE p.arrival_id = r.arrival_id)
+    r.arrival_id IN (SELECT arrival_id FROM payloads)
 FROM records r LEFT JOIN arrivals a ON a.arrival_id = r.arrival_id
 ORDER BY r.record_type, r.record_key, r.version
 """

@@ -20,7 +20,8 @@ FROM arrivals a WHERE a.state = 'held' AND NOT EXISTS (SELECT FROM owned c
 UNION ALL
 SELECT 'an arrival is settled, and nothing is recorded of it',
     a.system || '.' || a.stream || ' ' || a.source_key
-FROM arrivals a WHERE a.state IN ('recorded', 'unchanged') AND NOT EXISTS (SELECT FROM records r
+FROM arrivals a WHERE (a.state = 'recorded' OR a.state = 'unchanged' AND NOT a.deleted)
+    AND NOT EXISTS (SELECT FROM records r
     WHERE r.record_type = a.record_type AND r.record_key = a.record_key
     AND r.version = a.record_version)
 UNION ALL
