@@ -30,6 +30,7 @@ from tieout.rehearsal.rowmaking import MOST_AMOUNT, number_of, values
 from tieout.rehearsal.scene import Deed
 from tieout.rehearsal.trying import Trial
 from tieout.rehearsal.twins.base import Applied, Effect, Twin, Unplayable
+from tieout.rehearsal.twins.casting import twin_of
 from tieout.rehearsal.twins.understudy import Understudy
 from tieout.rehearsal.world import SeededWorld
 from tieout.rules.lookups import NoLookups
@@ -82,6 +83,26 @@ def a_day(name: str = "corner", seed: int = 1, rates: Mapping[str, float] = OFTE
         return made
 
 
+def judged(name: str, deeds: Sequence[Deed]) -> list[tuple[Deed, bool]]:
+    """Every row that somebody saved, and whether the landscape's rules find it good."""
+    _, compiled = known(name)
+    found: list[tuple[Deed, bool]] = []
+    with Runner() as runner:
+        for (system, stream), mapping in compiled.inbound.items():
+            controls = compiled.controls.get(mapping.spec.target)
+            trial = Trial(mapping, controls, runner, NoLookups())
+            some = [
+                (one, one.row)
+                for one in deeds
+                if (one.system, one.stream) == (system, stream) and one.row is not None
+            ]
+            verdicts = trial.judge([row for _, row in some])
+            found += [
+                (one, good is not None) for (one, _), good in zip(some, verdicts, strict=True)
+            ]
+    return found
+
+
 def last_words(deeds: Sequence[Deed]) -> dict[tuple[str, str, str], Deed]:
     return {(one.system, one.stream, one.key): one for one in deeds}
 
@@ -94,23 +115,36 @@ def last_words(deeds: Sequence[Deed]) -> dict[tuple[str, str, str], Deed]:
 def test_what_is_good_passes_every_rule_and_what_is_broken_fails_one(name: str, seed: int) -> None:
     """Sums hold after any change, codes are known, days are days; and no fault is one in name
     only: the landscape's own mappings and controls say so."""
-    _, compiled = known(name)
-    deeds = [one for one in a_day(name, seed).deeds if one.row is not None]
-    assert {one.broken for one in deeds} == {"", *BREAKING}
-    judged = 0
-    with Runner() as runner:
-        for (system, stream), mapping in compiled.inbound.items():
-            trial = Trial(mapping, compiled.controls.get(mapping.spec.target), runner, NoLookups())
-            some = [one for one in deeds if (one.system, one.stream) == (system, stream)]
-            verdicts = trial.judge([one.row for one in some if one.row is not None])
-            wrong = [
-                one
-                for one, good in zip(some, verdicts, strict=True)
-                if bool(one.broken) == (good is not None)
-            ]
-            assert wrong == []
-            judged += len(some)
-    assert judged == len(deeds) > 100
+    found = judged(name, a_day(name, seed).deeds)
+    assert len(found) > 100
+    assert {one.broken for one, _ in found} == {"", *BREAKING}
+    assert [one for one, good in found if good == bool(one.broken)] == []
+
+
+def test_an_emulated_system_is_worked_in_as_well() -> None:
+    """It makes ids of its own, counts for itself, and asks for fields that no mapping reads."""
+    landscape, compiled = known("quote_to_cash")
+    at = landscape.environments["demo"]["salesforce"]
+    deeds: list[Deed] = []
+    for seed in range(3):
+        twin, _ = twin_of(
+            "salesforce",
+            landscape.systems["salesforce"],
+            compiled.connectors["salesforce"],
+            at,
+            folder=landscape.folder,
+        )
+        with people("quote_to_cash", seed, twins={"salesforce": twin}) as (made, world):
+            for _ in range(4):
+                made.burst(20)
+                world.sleep(60)
+            made.settle()
+            assert made.left_out == []
+            deeds += made.deeds
+    found = judged("quote_to_cash", deeds)
+    assert {one.stream for one, _ in found} == {"Account", "Product2", "Opportunity"}
+    assert any(one.broken for one, _ in found)
+    assert [one for one, good in found if good == bool(one.broken)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -143,6 +143,12 @@ def test_what_may_be_done_to_a_deal() -> None:
     assert {one.fault for one in won.breaks} == {"drift", "unknown_code", "poison"}
 
 
+def test_a_row_has_what_its_system_asks_for_though_no_mapping_reads_it() -> None:
+    """The test of the cancelled deal names no Name; Salesforce wants one."""
+    won, cancelled = corpus_of("quote_to_cash").kinds["salesforce", "Opportunity"].templates
+    assert cancelled.row["Name"] == won.row["Name"] == "Order 10248"
+
+
 def test_rows_stay_in_the_window_that_is_given() -> None:
     window = (dt.date(2021, 1, 10), dt.date(2021, 2, 3))
     corpus = gather(*shipped("record_sync"), window)

@@ -88,15 +88,15 @@ def _gather(
         if one.mapping == mapping.spec.name and not one.errors and not one.controls
     ]
     templates: list[Template] = []
-    for test, row in good:
+    given = [row for _, row in good]
+    for test, row in [(test, completed(row, anatomy, given)) for test, row in good]:
         trial = Trial(
             mapping,
             compiled.controls.get(mapping.spec.target),
             runner,
             GivenLookups(test, landscape),
         )
-        others = [one for _, one in good if one is not row]
-        made = template_of(test.name, row, anatomy, trial, window, others)
+        made = template_of(test.name, row, anatomy, trial, window, given)
         if made is not None:
             templates.append(made)
     if not templates:
@@ -154,6 +154,20 @@ def _ordered(found: _Gathered) -> Corpus:
             "made. Add a test with a good row of each, or break the circle of references."
         )
     return Corpus(ordered, tuple(left_out))
+
+
+def completed(row: Row, anatomy: Anatomy, others: Sequence[Row]) -> dict[str, object]:
+    """A row with every field that its system asks for: a test gives only what its mapping reads.
+    The values are those of other rows, or a text of no meaning."""
+    made = dict(row)
+    for one in anatomy.fields:
+        if not one.required or one.name in (anatomy.key, anatomy.version):
+            continue
+        if made.get(one.name) is None:
+            known = [other[one.name] for other in others if other.get(one.name) is not None]
+            if known or one.type == "text":
+                made[one.name] = known[0] if known else one.title or one.name
+    return made
 
 
 def typed(row: Row, fields: Sequence[FieldType]) -> dict[str, object]:

@@ -8,6 +8,7 @@ dice of its own, so that leaving one out changes nothing about the rest.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime as dt
 import random
 from collections import Counter
@@ -18,7 +19,7 @@ from tieout import clock
 from tieout.rehearsal.corpus import Corpus, Kind, StreamName
 from tieout.rehearsal.made import Made
 from tieout.rehearsal.post import Post
-from tieout.rehearsal.rowmaking import values
+from tieout.rehearsal.rowmaking import number_of, values
 from tieout.rehearsal.scene import Deed
 from tieout.rehearsal.trying import Break
 from tieout.rehearsal.twins.base import Twin, Unplayable
@@ -37,15 +38,17 @@ OWED_COMES = 0.3  # per deed
 MENDED = 0.05  # per deed: somebody notices a broken row
 LEFT = 0.25  # of the broken rows that are left for a person in the end
 MOST_DEPTH = 5  # of rows that are made because another refers to them
+FIRST_NUMBER = 1001  # so that nobody takes a system's own first ids for ours
+MOST_REFUSALS = 5  # of rows of one stream, before it is left alone
 MOST_TRIES = 20  # per event, before nobody can think of anything
 
 
 class _CannotBeMade(Exception):
-    """Rows of this stream cannot be made, or not be changed any more: their system says why."""
+    """This row of a stream cannot be made, or not be changed any more: its system says why."""
 
-    def __init__(self, name: StreamName, words: str) -> None:
-        self.name = name
-        super().__init__(f"{'.'.join(name)}: {words}")
+    def __init__(self, made: Made, words: str) -> None:
+        self.made = made
+        super().__init__(f"{'.'.join(made.kind.name)}: {words}")
 
 
 class People:
@@ -73,6 +76,7 @@ class People:
         self._rows: list[Made] = []
         self._owed: list[Made] = []  # parents that some child already refers to
         self._numbers: Counter[StreamName] = Counter()
+        self._refusals: Counter[StreamName] = Counter()
         self._our_keys: dict[StreamName, bool] = {}
         self._kept: set[StreamName] = set()  # streams whose rows nobody can delete
         self._unbreakable: set[tuple[object, ...]] = set()  # ways that a system does not take
@@ -131,14 +135,20 @@ class People:
     # --- deeds -----------------------------------------------------------------------------------
 
     def _try(self, deed: Callable[P, None], *given: P.args, **named: P.kwargs) -> None:
-        """A deed. A stream whose system does not go along is left alone from then on."""
+        """A deed. A row that its system refuses is left alone from then on; so is a stream of which
+        it refuses the first row, or many."""
         try:
             deed(*given, **named)
         except _CannotBeMade as reason:
-            if self._kinds.pop(reason.name, None) is not None:
+            name = reason.made.kind.name
+            self._rows = [one for one in self._rows if one is not reason.made]
+            self._refusals[name] += 1
+            if name in self._our_keys and self._refusals[name] < MOST_REFUSALS:
+                return
+            if self._kinds.pop(name, None) is not None:
                 self.left_out.append(str(reason))
-            self._rows = [one for one in self._rows if one.kind.name != reason.name]
-            self._owed = [one for one in self._owed if one.kind.name != reason.name]
+            self._rows = [one for one in self._rows if one.kind.name != name]
+            self._owed = [one for one in self._owed if one.kind.name != name]
 
     def _do(self, dice: random.Random) -> None:
         if self._owed and dice.random() < OWED_COMES:
@@ -172,10 +182,10 @@ class People:
         self, dice: random.Random, kind: Kind, codes: Mapping[str, object], depth: int
     ) -> Made:
         """A new row, with its parents made. `codes` are those that it must carry, by crosswalk."""
-        self._numbers[kind.name] += 1
         wanted = [one for one in kind.templates if any(one.scopes.values())]
         some = wanted if wanted and dice.random() < IN_SCOPE_FIRST else list(kind.templates)
-        made = Made(kind, dice.choice(some), self._numbers[kind.name])
+        made = Made(kind, dice.choice(some), FIRST_NUMBER + self._numbers[kind.name])
+        self._numbers[kind.name] += 1
         if made.template.codes and dice.random() < OTHER_CODE:
             swap = dice.choice(made.template.codes)
             made.codes[swap.path] = swap.value
@@ -190,7 +200,8 @@ class People:
         return made
 
     def _factors(self, made: Made) -> list[int]:
-        return [one for one in made.template.factors if one <= made.most_factor] or [1]
+        most = made.most_factor
+        return [one for one in made.template.factors if one <= most] or [1]
 
     def _refer(self, dice: random.Random, made: Made, depth: int) -> None:
         """Give every reference of a new row the row that it refers to."""
@@ -211,14 +222,14 @@ class People:
             if known and dice.random() < KNOWN_PARENT:
                 made.parents[record_type, key] = dice.choice(known)
                 continue
-            parent = self._parent(dice, made.kind.name, name, codes, depth)
+            parent = self._parent(dice, made, name, codes, depth)
             if parent is not None:
                 made.parents[record_type, key] = parent
 
     def _parent(
         self,
         dice: random.Random,
-        child: StreamName,
+        child: Made,
         name: StreamName,
         codes: Mapping[str, object],
         depth: int,
@@ -297,20 +308,28 @@ class People:
     def _put(self, made: Made) -> None:
         """Save a row as it now is, broken where the dice say so. Raises _CannotBeMade for a row
         that its system does not take at all."""
-        made.broken, made.left = self._fault(made), False
-        if made.broken is not None:
+        way, made.left = self._fault(made), False
+        if way is not None:
+            made.broken = way
             try:
                 self._say(made)
             except _CannotBeMade:
-                self._unbreakable.add(_way(made, made.broken))
-                made.broken = None
+                self._unbreakable.add(_way(made, way))
             else:
-                self._struck[made.broken.fault] += 1
+                if made.broken is not None:
+                    self._struck[way.fault] += 1
                 return
+        made.broken = None
         self._say(made)
 
     def _fault(self, made: Made) -> Break | None:
-        """The fault that the row is saved with. Every fault throws its own dice every time."""
+        """The fault that the row is saved with. Every fault throws its own dice every time.
+
+        A system with ids of its own makes a row in several steps, and half of it would stay where
+        it refuses one: there, only rows that are there already are broken.
+        """
+        name = made.kind.name
+        able = made in self._rows or self._our_keys.get(name, False)
         found: Break | None = None
         for fault in BREAKING:
             dice = self._dice[fault]
@@ -320,27 +339,42 @@ class People:
                 for one in made.template.breaks
                 if one.fault == fault and _way(made, one) not in self._unbreakable
             ]
-            if strikes and ways and found is None:
+            if able and strikes and ways and found is None:
                 found = ways[int(which * len(ways))]
         return found
 
     def _say(self, made: Made) -> None:
-        """Bring the row into its system, and write down how it stands there."""
+        """Bring the row into its system, and write down how it stands there. A system that counts
+        for itself may have put right what was broken."""
         system, stream = made.kind.name
         row = made.row()
         try:
             key = self._twins[system].put(stream, row)
         except Unplayable as reason:
-            raise _CannotBeMade(made.kind.name, str(reason)) from None
+            raise _CannotBeMade(made, str(reason)) from None
         if made not in self._rows:
-            self._our_keys[made.kind.name] = key == made.key
+            self._our_keys.setdefault(made.kind.name, key == made.key)
             self._rows.append(made)
         made.key = key
-        stands = self._twins[system].rows(stream).get(key, row)
+        stands = copy.deepcopy(dict(self._twins[system].rows(stream).get(key, row)))
+        if made.broken is not None and not _carries(stands, made):
+            self._unbreakable.add(_way(made, made.broken))
+            made.broken = None
         fault = made.broken.fault if made.broken is not None else ""
-        self.deeds.append(
-            Deed(system, stream, key, self._now(), copy.deepcopy(dict(stands)), fault)
-        )
+        self.deeds.append(Deed(system, stream, key, self._now(), stands, fault))
+
+
+def _carries(stands: Mapping[str, object], made: Made) -> bool:
+    """Whether a row that was broken differs in that place from the good one."""
+    assert made.broken is not None
+    path = made.broken.path
+    good = dataclasses.replace(made, broken=None).row()
+    return _plain(values(stands, path)) != _plain(values(good, path))
+
+
+def _plain(some: Iterator[object]) -> list[object]:
+    """Values as they compare, in whatever form a system shows its numbers."""
+    return [number_of(one) if number_of(one) is not None else str(one) for one in some]
 
 
 def _referred(made: Made) -> Iterator[tuple[str, StreamName, str]]:
