@@ -160,7 +160,8 @@ def test_a_second_post_to_a_target_without_memory_is_found(cluster: Embedded) ->
                 "INSERT INTO cases (fingerprint, reason, control, words, next_action, owner, "
                 "state, dispatch_id, opened_at, last_at, closed_because) "
                 "SELECT 'x', 'in_doubt', 'x', 'x', 'x', 'x', 'closed', dispatch_id, "
-                "tieout_now(), tieout_now(), 'a person looked: it is not there' FROM intents WHERE reference = 'entry-N0'"
+                "tieout_now(), tieout_now(), 'a person looked: it is not there' "
+                "FROM intents WHERE reference = 'entry-N0'"
             )
             assert ALL["P2"].check(made.scene(connection, "during")) == []
 
