@@ -172,6 +172,22 @@ def test_quiet_makes_no_faults_and_refuse_lets_nobody_through() -> None:
     assert made.met == {"refused": 1}
 
 
+class Watch(Listener):
+    """A twin that looks at the clock."""
+
+    def handle(self, request: Request) -> Response:
+        self.heard.append(str(clock.now().hour))
+        return super().handle(request)
+
+
+def test_a_system_has_its_own_clock_however_wrong_ours_is(world: SeededWorld) -> None:
+    made = line(twin=Watch(), world=world)
+    world.wrong_by = dt.timedelta(hours=-5)
+    made(post())
+    assert heard(made)[0] == str(START.hour)
+    assert clock.now().hour == START.hour - 5
+
+
 def story(rates: dict[str, float]) -> list[str]:
     told: list[str] = []
     twin: Any = Listener()

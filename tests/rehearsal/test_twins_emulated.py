@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,9 +95,9 @@ def test_what_is_not_emulated_is_played_by_an_understudy() -> None:
 def deal(twin: Any, number: str = "10248", **more: object) -> str:
     """An opportunity with two lines, as the demo's tests write it."""
     account = twin.put(
-        "Account", {"Name": "Ana", "AccountNumber": "ANATR", "Region__c": "North America"}
+        "Account", {"Name": "Ana", "AccountNumber": f"A{number}", "Region__c": "North America"}
     )
-    product = twin.put("Product2", {"Name": "Queso", "ProductCode": "P011"})
+    product = twin.put("Product2", {"Name": "Queso", "ProductCode": f"P{number}"})
     lines = [
         {"Product2Id": product, "Quantity": 12, "UnitPrice": 14, "Discount": 0, "SortOrder": 1},
         {
@@ -455,5 +459,19 @@ def story() -> list[object]:
         return [keys, outcomes, twin.calls()[0].body, twin.rows("Opportunity"), twin.applied()]
 
 
-def test_the_same_seed_tells_the_same_story() -> None:
-    assert story() == story()
+TOLD = "from tests.rehearsal.test_twins_emulated import story; print(repr(story()))"
+
+
+def test_the_same_seed_tells_the_same_story_in_another_process_too() -> None:
+    first = repr(story())
+    assert repr(story()) == first
+    for salt in ("1", "2"):  # of the order of sets of texts
+        done = subprocess.run(
+            [sys.executable, "-c", TOLD],
+            capture_output=True,
+            check=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONHASHSEED": salt},
+        )
+        assert done.stdout.strip() == first

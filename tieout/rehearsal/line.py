@@ -7,9 +7,11 @@ answer: what was lost may have been carried out, and may still be carried out la
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +22,7 @@ from tieout.ports.connector import Stream
 from tieout.ports.http import NoAnswer, Request, Response
 from tieout.rehearsal.faults import MENU
 from tieout.rehearsal.twins.base import SaysBusy, Twin
+from tieout.rehearsal.world import SeededWorld
 
 LINE_FAULTS = tuple(one.name for one in MENU.values() if one.where == "line")
 SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 1, 5
@@ -57,6 +60,7 @@ class Line:
     """A `Transport`. `rates` are those of the line's faults by name, each in [0, 1); one that is
     not named does not happen. `late_seconds` is how late a request may come at most.
 
+    `world`: while the twin works its clock is right, however wrong that of the calling process is.
     `quiet`: no faults any more. `refuse`: nobody answers at all, as in an outage. `met` counts what
     happened. Raises ValueError for a fault that no line can make, or a rate out of bounds.
     """
@@ -69,6 +73,7 @@ class Line:
         *,
         late_seconds: float = 0.0,
         on_exchange: OnExchange | None = None,
+        world: SeededWorld | None = None,
     ) -> None:
         for name, rate in rates.items():
             if name not in LINE_FAULTS:
@@ -83,6 +88,7 @@ class Line:
         self.met: Counter[str] = Counter()
         self._dice = dice
         self._on_exchange = on_exchange
+        self._world = world
         self._under_way: list[_UnderWay] = []
         self._requests = 0
 
@@ -164,7 +170,8 @@ class Line:
         return Response(429, headers, b"too many requests")
 
     def _answered(self, request: Request, fault: str) -> Response:
-        response = self.twin.handle(request)
+        with _right_time(self._world):
+            response = self.twin.handle(request)
         self._tell(request, f"{fault} {response.status}".strip())
         return response
 
@@ -181,3 +188,16 @@ class Line:
     def _tell(self, request: Request, outcome: str) -> None:
         if self._on_exchange is not None:
             self._on_exchange(self.twin.system, request.method, request.path(), outcome)
+
+
+@contextlib.contextmanager
+def _right_time(world: SeededWorld | None) -> Iterator[None]:
+    """Another house has another clock than the process that calls it: one that is right."""
+    if world is None:
+        yield
+        return
+    wrong_by, world.wrong_by = world.wrong_by, dt.timedelta()
+    try:
+        yield
+    finally:
+        world.wrong_by = wrong_by
