@@ -173,41 +173,48 @@ def test_a_worker_killed_at_any_named_point_changes_nothing(undisturbed: list[Fo
         assert_same(made.end(), undisturbed[-1])
 
 
-@pytest.mark.parametrize("point", ["after_reply", "before_local_commit"])
 def test_a_worker_frozen_at_a_named_point_beyond_its_lease_is_fenced(
-    point: str, undisturbed: list[Found]
+    undisturbed: list[Found],
 ) -> None:
     """It has sent something and is about to say what came of it, when it is too late."""
-    nth = random.Random(f"{DRAWN_WITH} {point}").randint(1, OFTEN[point] // WAVES)
-    print(f"drawn with {DRAWN_WITH}: {nth}")
     with endings() as made:
         made.start("worker")  # asks the sources, so that the next does not: it only sends
         made.deliver(0)
         await_that("the first is at rest", made.at_rest, REST_SECONDS)
-        made.kill("worker")
-        zombie = made.start_ending(point, nth, signal.SIGSTOP)
-        made.deliver(1)
-        await_that("it stands still", lambda: made.stands_still(zombie), ENDS_SECONDS)
-        cut_off = made.ask("SELECT dispatch_id FROM dispatches WHERE state = 'sending'")
-        assert cut_off, "it was frozen between sending and telling"
-        try:
-            made.start("worker")
-            await_that(f"another finishes; {made.logs()}", made.at_rest, REST_SECONDS)
-            assert made.stands_still(zombie)
-            before = made.end(), told(made)
-        finally:
-            os.kill(made.pids[zombie], signal.SIGCONT)
-        await_that("it is fenced", lambda: "lease lost" in made.said(zombie), REST_SECONDS)
-        assert (made.end(), told(made)) == before, "it changed nothing"
-        lost = made.ask(
-            "SELECT dispatch_id FROM attempts WHERE outcome = 'Unknown' AND code = 'WORKER_LOST'"
-        )
-        assert sorted(lost) == sorted(cut_off), "what it was sending is in doubt, and was looked up"
-        made.deliver(2)
-        await_that("at rest, both of them", made.at_rest, REST_SECONDS)
-        assert made.running(zombie), "it lives on, and works by the leases it has now"
+        for wave, point in enumerate(("after_reply", "before_local_commit"), start=1):
+            made.kill("worker")
+            nth = random.Random(f"{DRAWN_WITH} {point}").randint(1, OFTEN[point] // WAVES)
+            print(f"drawn with {DRAWN_WITH}: {point} {nth}")
+            zombie = freeze(made, wave, point, nth)
+            made.kill(zombie)
         made.assert_in_order()
         assert_same(made.end(), undisturbed[2])
+
+
+def freeze(made: Endings, wave: int, point: str, nth: int) -> str:
+    """Let a worker stand still there until another has done everything, and wake up then."""
+    zombie = made.start_ending(point, nth, signal.SIGSTOP)
+    made.deliver(wave)
+    await_that("it stands still", lambda: made.stands_still(zombie), ENDS_SECONDS)
+    cut_off = made.ask("SELECT dispatch_id FROM dispatches WHERE state = 'sending' ORDER BY 1")
+    assert cut_off, "it was frozen between sending and telling"
+    try:
+        made.start("worker")
+        await_that(f"another finishes; {made.logs()}", made.at_rest, REST_SECONDS)
+        assert made.stands_still(zombie)
+        before = made.end(), told(made)
+    finally:
+        os.kill(made.pids[zombie], signal.SIGCONT)
+    await_that("it is fenced", lambda: "lease lost" in made.said(zombie), REST_SECONDS)
+    assert (made.end(), told(made)) == before, "it changed nothing"
+    in_doubt = made.ask(
+        "SELECT dispatch_id FROM attempts WHERE outcome = 'Unknown' AND code = 'WORKER_LOST' "
+        "AND dispatch_id = ANY(%s) ORDER BY 1",
+        [one for (one,) in cut_off],
+    )
+    assert in_doubt == cut_off, "what it was sending is in doubt until it is looked up"
+    assert made.running(zombie), "it lives on, and works by the leases it has now"
+    return zombie
 
 
 def told(made: Endings) -> list[tuple[object, ...]]:
