@@ -27,12 +27,12 @@ from tieout.rehearsal.twins.base import Twin, Unplayable
 P = ParamSpec("P")
 
 BREAKING = ("drift", "unknown_code", "poison")
-CREATES, CHANGES, MOVES, DELETES = 0.35, 0.73, 0.85, 0.91  # of 1; what is left saves unchanged
-IN_SCOPE_FIRST = 0.75  # of new rows, where some good rows are wanted by a flow and some are not
+CREATES, CHANGES, MOVES, DELETES = 0.42, 0.78, 0.88, 0.92  # of 1; what is left saves unchanged
+IN_SCOPE_FIRST = 0.85  # of new rows, where some good rows are wanted by a flow and some are not
 WORKED_ON = 0.7  # of changes are to rows that a flow is about
-OTHER_CODE = 0.4  # of new rows
+OTHER_CODE = 0.25  # of new rows
 MORE_LINES = 0.3
-KNOWN_PARENT = 0.75  # of references to rows that are already there
+KNOWN_PARENT = 0.85  # of references to rows that are already there
 EARLY = 0.15  # of new parents that come after their first child, where we may choose their keys
 OWED_COMES = 0.3  # per deed
 MENDED = 0.05  # per deed: somebody notices a broken row
