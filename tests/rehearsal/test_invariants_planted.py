@@ -102,9 +102,7 @@ PLANTED = [
         "stands still",
         "entry-N1",
     ),
-    Planted(
-        "P4", "during", f"DELETE FROM arrivals WHERE {N1}", "not what lies in the buckets: till"
-    ),
+    Planted("P4", "rest", f"DELETE FROM arrivals WHERE {N1}", "not what lies in the buckets: till"),
     Planted(
         "P4", "rest", f"UPDATE records SET amount = amount + 0.01 WHERE {N1}", "lies in the buckets"
     ),

@@ -77,21 +77,21 @@ def test_another_amount_or_date_than_was_proven_is_found(made: World) -> None:
     assert words(made, "P2", twins) == [
         "a document says something else than what we have proven: books entry-N0"
     ]
-    (told,) = words(made, "P4", twins, phase="during")
+    (told,) = words(made, "P4", twins)
     assert told.startswith("a target holds other money than we have proven: books entry SOUTH")
     twins["books"].shown[place] = dataclasses.replace(
         there, facts={**there.facts, "date": "2031-01-01"}
     )
     moved = ["a document was dated otherwise than it was meant: books entry-N0"]
     compiled = posting(made.loop.context.compiled)
-    assert words(made, "P10", twins, phase="during", compiled=compiled) == moved
+    assert words(made, "P10", twins, compiled=compiled) == moved
     assert words(made, "P10", twins) == []  # entries do not post in the landscape as it is
 
 
 def test_money_that_is_gone_from_a_target_is_found(made: World) -> None:
     twins = made.twins()
     twins["books"].shown.remove(entry(twins, "entry-N0"))
-    (told,) = words(made, "P4", twins, phase="during")
+    (told,) = words(made, "P4", twins)
     assert told.endswith("and nothing: ")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from tieout.engine.judging import compare
-from tieout.ports.connector import Action, Document, Finds, Write
+from tieout.ports.connector import Action, Connector, Document, Finds, Write
 from tieout.rehearsal.invariants.base import broken, once
 from tieout.rehearsal.invariants.register import Dispatched, dispatched, register
 from tieout.rehearsal.scene import Broken, Scene
@@ -35,6 +36,7 @@ ORDER BY 1
 
 
 TAKES_BACK = ("void", "delete")
+MOST_REMEMBERED = 8_192
 
 
 def effects_in_source_order(scene: Scene) -> list[Broken]:
@@ -85,27 +87,44 @@ def _effects(scene: Scene) -> tuple[list[str], list[str]]:
 
 def _versions(scene: Scene, planned: Sequence[Dispatched], one: Applied) -> list[int]:
     """The record versions that this effect may be of."""
-    back = one.action in TAKES_BACK
-    alike = [each for each in planned if (each.action in TAKES_BACK) == back and each.attempts > 0]
-    if back:  # a reversal says what it takes back
-        return [each.record_version for each in alike]
+    sent = [each for each in planned if each.attempts > 0]
+    if one.action in TAKES_BACK:  # a reversal says what it takes back
+        return [each.record_version for each in sent if each.action in TAKES_BACK]
     if one.digest:
-        return [each.record_version for each in alike if each.digest == one.digest]
-    return [each.record_version for each in alike if _says(scene, each, one.facts)]
+        return [
+            each.record_version
+            for each in sent
+            if each.digest == one.digest and each.action not in TAKES_BACK
+        ]
+    # A row of the source itself is taken back by a change of it: what it says tells.
+    return [each.record_version for each in sent if _says(scene, each, one.facts)]
 
 
 def _says(scene: Scene, one: Dispatched, facts: Mapping[str, str]) -> bool:
     """Whether this dispatch, had it been carried out, would show these facts."""
-    finder = scene.compiled.connectors[one.system]
-    if not isinstance(finder, Finds):
-        return False
-    action: Action = "create" if one.action == "create" else "change"
+    connector = scene.compiled.connectors[one.system]
     text = once(scene, "bodies", lambda: _bodies(scene))[one.dispatch_id]
-    meant = finder.meant(
-        one.stream, Write(one.write_key, one.reference, action, Document(text), one.target_id)
+    meant = _meant(
+        connector, one.stream, one.write_key, one.reference, one.action, one.target_id, text
     )
     shown = {name: value for name, value in meant.items() if name in facts}
-    return not compare(scene.compiled.streams[one.system, one.stream], shown, facts)
+    spec = scene.compiled.streams[one.system, one.stream]
+    return bool(shown) and not compare(spec, shown, facts)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)  # asked at every moment of a seed, and always the same
+def _meant(
+    connector: Connector,
+    stream: str,
+    write_key: str,
+    reference: str,
+    action: Action,
+    target_id: str,
+    text: str,
+) -> Mapping[str, str]:
+    if not isinstance(connector, Finds):
+        return {}
+    return connector.meant(stream, Write(write_key, reference, action, Document(text), target_id))
 
 
 def _bodies(scene: Scene) -> Mapping[int, str]:

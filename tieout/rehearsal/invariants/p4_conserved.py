@@ -34,7 +34,6 @@ BUCKETS = (
 MOST_GROUPS = 5  # named in one breach
 ZERO = Decimal(0)
 Money = tuple[Group, Decimal]
-NOBODYS: Money = (("", "", ""), ZERO)
 _PLAIN = {
     "new": "in flight",
     "superseded": "superseded",
@@ -125,23 +124,20 @@ def money_is_conserved(scene: Scene) -> list[Broken]:
     totals are what their rows come to. Money that cannot be read whose it is, is in a group of its
     own, all of whose names are empty.
 
-    While work is under way every arrival is held to lie in exactly one bucket; the money of each
-    text, for which all of them must be mapped anew, is counted at rest.
+    While work is under way dispatches and control totals are counted; the buckets and the targets,
+    for which every text must be mapped anew and every proof read, at rest.
     """
-    connection = scene.connection
-    made_up = [row[0] for row in connection.execute(_MADE_UP).fetchall()]
-    return [
-        *_identity(scene),
+    read = scene.connection.execute
+    made_up = [row[0] for row in read(_MADE_UP).fetchall()]
+    off = recount(lambda query: read(query.encode()).fetchall())
+    found = [
         *broken("P4", "a dispatch carries other money than its record", made_up),
-        *_target(scene),
         *_told(
             "the control totals are not what the rows come to",
-            [
-                " ".join(map(str, one))
-                for one in recount(lambda query: connection.execute(query.encode()).fetchall())
-            ],
+            [" ".join(map(str, one)) for one in off],
         ),
     ]
+    return found if scene.phase == "during" else [*found, *_identity(scene), *_target(scene)]
 
 
 def _told(words: str, where: list[str]) -> list[Broken]:
@@ -204,8 +200,6 @@ def _said(one: Sum | None) -> str:
 def _by_text(scene: Scene, arrival_id: int, known: _Placed | None) -> Money:
     """The money of an arrival as its text says it; of a row that is gone, or that was mapped by
     another landscape, as our record says it."""
-    if scene.phase == "during":
-        return NOBODYS
     if known is not None and known.recorded and (known.deleted or not known.by_this):
         return _of_record(known)
     facts = facts_anew(scene, arrival_id)
@@ -215,8 +209,6 @@ def _by_text(scene: Scene, arrival_id: int, known: _Placed | None) -> Money:
 def _by_record(scene: Scene, one: _Placed) -> Money:
     """The money of an arrival as our record of it says; of one without a record, as its text
     does."""
-    if scene.phase == "during":
-        return NOBODYS
     return _of_record(one) if one.recorded else _by_text(scene, one.arrival_id, one)
 
 

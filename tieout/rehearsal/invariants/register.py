@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from tieout.ports.connector import Action
 from tieout.rehearsal.invariants.base import once
 from tieout.rehearsal.scene import Scene
 from tieout.rehearsal.twins.base import Applied, Effect
@@ -22,7 +23,7 @@ class Dispatched(NamedTuple):
     system: str
     stream: str
     reference: str
-    action: str
+    action: Action
     digest: str
     record_version: int
     write_key: str
