@@ -178,6 +178,19 @@ def test_grade_b_is_found_by_reference_after_its_lag_and_by_id_at_once(world: Se
     assert twin.effects()[0].target_id == found.target_id
 
 
+def test_what_came_late_is_shown_as_late_as_it_came_however_late_anybody_looks(
+    world: SeededWorld,
+) -> None:
+    twin, connector, _ = pair()
+    late = IN_FLIGHT_SECONDS - LAG_SECONDS
+    line = Line(twin, random.Random(1), {"late_apply": 0.999999}, late_seconds=late)
+    at = open_session("books", connector, {}, {}, [], transport=line)
+    assert isinstance(once(connector, at, "entry_B", entry(1)), Unknown)
+    line.quiet = True
+    world.sleep(IN_FLIGHT_SECONDS)
+    assert find(connector, at, "entry_B", entry(1)) is not None, "the declared bound is kept"
+
+
 def test_grade_c_makes_a_new_document_each_time_found_only_by_its_id() -> None:
     twin, connector, at = pair()
     first = once(connector, at, "entry_C", entry(1))

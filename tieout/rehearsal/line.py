@@ -21,7 +21,7 @@ from tieout.landscape.schema import EnvironmentSpec
 from tieout.ports.connector import Stream
 from tieout.ports.http import NoAnswer, Request, Response
 from tieout.rehearsal.faults import MENU
-from tieout.rehearsal.twins.base import SaysBusy, Twin
+from tieout.rehearsal.twins.base import ReckonsDelay, SaysBusy, Twin
 from tieout.rehearsal.world import SeededWorld
 
 LINE_FAULTS = tuple(one.name for one in MENU.values() if one.where == "line")
@@ -182,7 +182,13 @@ class Line:
         )
         self._under_way = [one for one in self._under_way if one.due > now]
         for one in arrived:
-            self._answered(one.request, "came late")
+            ago = max(0.0, clock.monotonic() - one.due)
+            with _right_time(self._world):
+                if isinstance(self.twin, ReckonsDelay):
+                    response = self.twin.arrived(one.request, ago)
+                else:
+                    response = self.twin.handle(one.request)
+            self._tell(one.request, f"came late {response.status}")
         return len(arrived)
 
     def _tell(self, request: Request, outcome: str) -> None:

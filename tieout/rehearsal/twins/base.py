@@ -96,5 +96,13 @@ class SaysBusy(Protocol):
         """The refusal; `seconds` is how long to wait, where the form and the kind say it."""
 
 
+@runtime_checkable
+class ReckonsDelay(Protocol):
+    """A twin to which it matters when a call arrived: it shows a document some time after that."""
+
+    def arrived(self, request: Request, seconds_ago: float) -> Response:
+        """Answer a call that came some time ago, when nobody was looking."""
+
+
 class Unplayable(Exception):
     """This system cannot be played like that. Says which system, and what is missing."""

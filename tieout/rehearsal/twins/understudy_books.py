@@ -77,6 +77,7 @@ class Books:
         self.applied: list[Applied] = []
         self.closed: set[str] = set()
         self.partial: random.Random | None = None
+        self.late_by = 0.0  # how long ago that came which is taken now
         self._by_reference: dict[tuple[str, str], list[str]] = {}
         self._keys: dict[str, tuple[float, Answer]] = {}
         self._snapshots: list[Papers] = []
@@ -118,7 +119,7 @@ class Books:
                 answer = Answer(500, "", "INTERNAL", "an error of our own")
         lifetime = self._key_lifetime(stream)
         if lifetime is not None:
-            self._keys[one.write_key] = (clock.monotonic() + lifetime, answer)
+            self._keys[one.write_key] = (clock.monotonic() - self.late_by + lifetime, answer)
         return answer
 
     def _decide(self, stream: str, one: Asked, own: Mapping[str, bool]) -> Answer:
@@ -158,7 +159,7 @@ class Books:
         if before is not None:
             paper = replace(before, facts=one.facts, fields=one.fields)
         else:
-            shown_from = clock.monotonic() + self.lag_seconds(stream)
+            shown_from = clock.monotonic() - self.late_by + self.lag_seconds(stream)
             paper = Paper(
                 stream, one.reference, target_id, one.facts, one.fields, shown_from, own=own
             )
