@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from tieout.engine.judging import compare
-from tieout.ports.connector import Action, Connector, Document, Finds, Write
+from tieout.ports.connector import Action, Document, Finds, Write
 from tieout.rehearsal.invariants.base import broken, once
 from tieout.rehearsal.invariants.register import Dispatched, dispatched, register
 from tieout.rehearsal.scene import Broken, Scene
@@ -102,19 +102,27 @@ def _versions(scene: Scene, planned: Sequence[Dispatched], one: Applied) -> list
 
 def _says(scene: Scene, one: Dispatched, facts: Mapping[str, str]) -> bool:
     """Whether this dispatch, had it been carried out, would show these facts."""
-    connector = scene.compiled.connectors[one.system]
+    finder = once(scene, "finders", lambda: _finders(scene)).get(one.system)
+    if finder is None:
+        return False
     text = once(scene, "bodies", lambda: _bodies(scene))[one.dispatch_id]
     meant = _meant(
-        connector, one.stream, one.write_key, one.reference, one.action, one.target_id, text
+        finder, one.stream, one.write_key, one.reference, one.action, one.target_id, text
     )
     shown = {name: value for name, value in meant.items() if name in facts}
     spec = scene.compiled.streams[one.system, one.stream]
     return bool(shown) and not compare(spec, shown, facts)
 
 
+def _finders(scene: Scene) -> Mapping[str, Finds]:
+    """The connectors that know what a write means, by system."""
+    known = scene.compiled.connectors
+    return {name: one for name, one in sorted(known.items()) if isinstance(one, Finds)}
+
+
 @lru_cache(maxsize=MOST_REMEMBERED)  # asked at every moment of a seed, and always the same
 def _meant(
-    connector: Connector,
+    finder: Finds,
     stream: str,
     write_key: str,
     reference: str,
@@ -122,9 +130,7 @@ def _meant(
     target_id: str,
     text: str,
 ) -> Mapping[str, str]:
-    if not isinstance(connector, Finds):
-        return {}
-    return connector.meant(stream, Write(write_key, reference, action, Document(text), target_id))
+    return finder.meant(stream, Write(write_key, reference, action, Document(text), target_id))
 
 
 def _bodies(scene: Scene) -> Mapping[int, str]:
