@@ -334,12 +334,14 @@ class People:
         for fault in BREAKING:
             dice = self._dice[fault]
             strikes, which = dice.random() < self._rates.get(fault, 0.0), dice.random()
+            if not (able and strikes) or found is not None:
+                continue
             ways = [
                 one
                 for one in made.template.breaks
                 if one.fault == fault and _way(made, one) not in self._unbreakable
             ]
-            if able and strikes and ways and found is None:
+            if ways:
                 found = ways[int(which * len(ways))]
         return found
 
