@@ -4,7 +4,7 @@ stuck holds back none but itself."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from tieout.engine.judging import compare
@@ -107,7 +107,7 @@ def _says(scene: Scene, one: Dispatched, facts: Mapping[str, str]) -> bool:
         return False
     text = once(scene, "bodies", lambda: _bodies(scene))[one.dispatch_id]
     meant = _meant(
-        finder, one.stream, one.write_key, one.reference, one.action, one.target_id, text
+        finder.meant, one.stream, one.write_key, one.reference, one.action, one.target_id, text
     )
     shown = {name: value for name, value in meant.items() if name in facts}
     spec = scene.compiled.streams[one.system, one.stream]
@@ -122,7 +122,7 @@ def _finders(scene: Scene) -> Mapping[str, Finds]:
 
 @lru_cache(maxsize=MOST_REMEMBERED)  # asked at every moment of a seed, and always the same
 def _meant(
-    finder: Finds,
+    says: Callable[[str, Write], Mapping[str, str]],
     stream: str,
     write_key: str,
     reference: str,
@@ -130,7 +130,7 @@ def _meant(
     target_id: str,
     text: str,
 ) -> Mapping[str, str]:
-    return finder.meant(stream, Write(write_key, reference, action, Document(text), target_id))
+    return says(stream, Write(write_key, reference, action, Document(text), target_id))
 
 
 def _bodies(scene: Scene) -> Mapping[int, str]:
