@@ -156,8 +156,10 @@ class RehearsedDatabase(Database):
     def cut_sessions(self) -> int:
         """What a restart of the server does to everybody else: every session is over when this
         returns; how many they were."""
-        row = self.admin.execute(
-            "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        ).fetchone()
-        return int(row[0]) if row else 0
+        rows = self.admin.execute(
+            "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() ORDER BY pid"
+        ).fetchall()
+        for pid, _ in rows:
+            self.until_gone(int(pid))
+        return len(rows)

@@ -33,6 +33,8 @@ STARTS_AT = dt.datetime(2028, 2, 28, 22, 0, tzinfo=dt.UTC)  # a leap day is ahea
 MOST_STEPS_PER_BURST = 60
 MOST_QUIET_STEPS = 600
 MOST_SETTLINGS = 4
+THAW_SHARE = 0.2
+NAP_SLACK = 2.0  # seconds by which a sleeper may oversleep
 LONGEST_NAP = 3_600.0
 WRONG_CLOCK_SECONDS = 20.0
 REFRESH_SECONDS = 11.0  # after which periods are read anew
@@ -187,23 +189,28 @@ class Trial:
 
     def _turn_until(self, until: dt.datetime, most: int) -> None:
         """Workers turn in an order that the dice say, until nothing moves or time is up."""
-        idle_rounds = 0
+        idle: set[str] = set()
         for _ in range(most):
             if self.world.true_time >= until:
                 return
-            self._deliver()
+            if self._deliver():
+                idle.clear()
             able = [one for one in self.workers if not one.frozen]
             frozen = [one for one in self.workers if one.frozen]
-            if frozen and (not able or self._dice.random() < 0.2):
+            if frozen and (not able or self._dice.random() < THAW_SHARE):
                 self._thaw(self._dice.choice(frozen))
+                idle.clear()
                 continue
-            worker = self._dice.choice(able)
+            worker = self._dice.choice([one for one in able if one.name not in idle])
             self._step(worker)
-            idle_rounds = idle_rounds + 1 if worker.idle else 0
-            if idle_rounds > 2 * len(self.workers):
+            if not worker.idle:
+                idle.clear()
+                continue
+            idle.add(worker.name)
+            if idle.issuperset(one.name for one in able):
                 if not self._sleep_until_due((until - self.world.true_time).total_seconds()):
                     return
-                idle_rounds = 0
+                idle.clear()
 
     # --- single moves ---
 
@@ -226,10 +233,11 @@ class Trial:
                     self._step(other)
         self._step(worker)
 
-    def _deliver(self) -> None:
-        """The post brings what is due; what is not acknowledged comes again."""
+    def _deliver(self) -> int:
+        """The post brings what is due; what is not acknowledged comes again. How many came."""
         post = self.played.people.post
-        for system, call in post.due(all_of_them=self.quiet):
+        letters = post.due(all_of_them=self.quiet)
+        for system, call in letters:
             received = self.intake.take(system, call)
             if received is None:
                 post.again(system, call)
@@ -237,6 +245,7 @@ class Trial:
             post.acknowledged(system, call)
             at = self.world.true_time
             self.told.append(Told(system, call.stream, call.body, at, received))
+        return len(letters)
 
     def _sleep_until_due(self, most: float) -> bool:
         """Sleep until something is due, or for a while that grows; False when `most` is over."""
@@ -245,7 +254,7 @@ class Trial:
             row = connection.execute(_NEXT_DUE, {"now": now}).fetchone()
         due = float(row[0]) - now.timestamp() if row and row[0] is not None else None
         self._nap = 0.5 if due is not None else min(self._nap * 4, LONGEST_NAP)
-        wanted = max(0.01, due) if due is not None else self._nap
+        wanted = due + self._dice.uniform(0.01, NAP_SLACK) if due is not None else self._nap
         self.world.sleep(min(wanted, max(most, 0.01)))
         return wanted < most
 
