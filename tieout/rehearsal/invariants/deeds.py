@@ -50,7 +50,8 @@ def arrived(scene: Scene) -> list[Arrived]:
 
 def last_deeds(scene: Scene) -> Mapping[Row, Deed]:
     """The last thing done to each row of the streams that a mapping reads, where the row still
-    stands as it was left; what a fault did to the source itself is no deed."""
+    stands as it was left; what a fault did to the source itself is no deed. Fields that we write
+    there ourselves are not people's."""
 
     def find() -> Mapping[Row, Deed]:
         mapped = scene.compiled.inbound
@@ -65,16 +66,37 @@ def last_deeds(scene: Scene) -> Mapping[Row, Deed]:
         return {
             at: deed
             for at, deed in sorted(last.items())
-            if _stands(deed, shown[deed.system, deed.stream].get(deed.key))
+            if _stands(scene, deed, shown[deed.system, deed.stream].get(deed.key))
         }
 
     return once(scene, "last_deeds", find)
 
 
-def _stands(deed: Deed, row: Mapping[str, object] | None) -> bool:
+def _stands(scene: Scene, deed: Deed, row: Mapping[str, object] | None) -> bool:
     if deed.row is None or row is None:
         return deed.row is None and row is None
-    return agrees(deed.row, row)
+    return agrees(_said(scene, deed), row)
+
+
+def _said(scene: Scene, deed: Deed) -> Mapping[str, object]:
+    """What people said of the row, without the fields that our own mappings write to it, and
+    without its version, which a write of ours moves on."""
+    ours = once(scene, "written_back", lambda: _written_back(scene)).get(
+        (deed.system, deed.stream), frozenset()
+    )
+    ours |= {scene.compiled.streams[deed.system, deed.stream].version}
+    return {name: value for name, value in (deed.row or {}).items() if name not in ours}
+
+
+def _written_back(scene: Scene) -> Mapping[tuple[str, str], frozenset[str]]:
+    """By stream that is read and written, the fields that we write."""
+    found: dict[tuple[str, str], frozenset[str]] = {}
+    for mapping in scene.compiled.outbound.values():
+        system, _, stream = mapping.spec.target.partition(".")
+        if (system, stream) in scene.compiled.inbound:
+            names = frozenset(path.partition(".")[0] for path in mapping.lineage)
+            found[system, stream] = found.get((system, stream), frozenset()) | names
+    return found
 
 
 def carried(scene: Scene) -> Mapping[Row, Arrived | None]:
@@ -88,11 +110,12 @@ def carried(scene: Scene) -> Mapping[Row, Arrived | None]:
         for at, deed in last_deeds(scene).items():
             if deed.row is None or deed.broken:
                 continue
+            said = _said(scene, deed)
             found[at] = next(
                 (
                     one
                     for one in reversed(by_row.get(at, []))
-                    if not one.deleted and agrees(deed.row, _read(one.payload))
+                    if not one.deleted and agrees(said, _read(one.payload))
                 ),
                 None,
             )
