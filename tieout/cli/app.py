@@ -12,6 +12,7 @@ from tieout.cli import (
     build,
     demo,
     events,
+    rehearse,
     replaying,
     running,
     work,
@@ -42,7 +43,19 @@ def root(
     """Keeps CRM, ERP, billing and planning systems in agreement, and proves it."""
 
 
-for verbs in (build, events, running, workers, work, replaying, archiving, approving, audit, demo):
+for verbs in (
+    build,
+    rehearse,
+    events,
+    running,
+    workers,
+    work,
+    replaying,
+    archiving,
+    approving,
+    audit,
+    demo,
+):
     verbs.register(application)
 
 

@@ -67,6 +67,10 @@ class NotPermitted(Exception):
     """The actor may not do this. Says who may."""
 
 
+class NotUsable(Exception):
+    """The landscape is sound, and still cannot be used for this. Says why."""
+
+
 class NotAvailable(Exception):
     """A process or port that the command needs is not there. Says what to do."""
 
@@ -74,7 +78,14 @@ class NotAvailable(Exception):
 _CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
     ((AnswerIsNo, NothingToReplay, NothingChosen, CannotArchive, HoldRefused, NotDecided), NO),
     (
-        (UnknownEnvironment, UnknownConnector, SettingMissing, SecretMissing, NoSuchExample),
+        (
+            UnknownEnvironment,
+            UnknownConnector,
+            SettingMissing,
+            SecretMissing,
+            NoSuchExample,
+            NotUsable,
+        ),
         LANDSCAPE,
     ),
     ((CannotMake,), USAGE),

@@ -110,4 +110,10 @@ def quiet() -> None:
     )
 
 
+def silent() -> None:
+    """Say nothing at all, nor let libraries: in a rehearsal things go wrong on purpose."""
+    _configure("error", structlog.ReturnLoggerFactory(), lambda _, __, event: event)
+    logging.basicConfig(handlers=[logging.NullHandler()], force=True)
+
+
 quiet()

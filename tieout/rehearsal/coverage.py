@@ -79,11 +79,10 @@ def never_met(coverage: Coverage, asked: Collection[str]) -> dict[str, str]:
 
 
 def _why(coverage: Coverage, name: str) -> str:
-    drawn = coverage.drawn[name]
-    if not drawn:
-        return "no seed has drawn it"
+    if not coverage.drawn[name]:
+        return "no seed drew it"
     needs = f"; it needs {NEEDS[name]}" if name in NEEDS else ""
-    return f"{counted(drawn, 'seed')} drew it and had no occasion{needs}"
+    return f"{counted(coverage.drawn[name], 'seed')} drew it and it did not come to that{needs}"
 
 
 def fault_lines(coverage: Coverage) -> list[str]:

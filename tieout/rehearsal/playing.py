@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tieout.engine import logs
 from tieout.rehearsal.cast import Cast, open_cast
 from tieout.rehearsal.many import CannotRehearse, Ready
 from tieout.rehearsal.script import Script
@@ -29,6 +30,7 @@ class Playing:
 
     @contextlib.contextmanager
     def open(self, number: int) -> Iterator[Ready]:
+        logs.silent()
         try:
             with open_cast(
                 self.folder, self.environment, self.server, f"rehearsal_{number}"

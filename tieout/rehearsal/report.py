@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from tieout.rehearsal.verdict import NOT_ENDED, Verdict
 HOURS = 24.0  # of one seed, unless somebody says otherwise
 NO_FAULTS = "none"
 MOST_KEYS = 10
+FEW_SEEDS = 20  # fewer bound nothing that is worth telling
 WIDTH = 100
 
 PROMISES = {
@@ -41,13 +42,15 @@ PROMISES = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was rehearsed. `options` are those of the command line that say which landscape."""
+    """What was rehearsed. `halved`: how often the events of every seed were halved beforehand;
+    `options` are those of the command line that say which landscape."""
 
     landscape: str
     content_hash: str
     faults: frozenset[str]
     seeds: int
     hours: float = HOURS
+    halved: int = 0
     options: str = ""
     described: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -60,11 +63,12 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Told:
     """What came of a rehearsal: the verdicts in the order of their seeds, and of the failing ones
-    the least that still fails, by seed."""
+    the least that still fails, by seed. `seconds` are those of playing the seeds."""
 
     asked: Asked
     verdicts: tuple[Verdict, ...]
-    shrunk: dict[int, Shrunk]
+    shrunk: Mapping[int, Shrunk]
+    seconds: float
 
     @property
     def failed(self) -> tuple[Verdict, ...]:
@@ -84,14 +88,16 @@ def words(told: Told) -> list[str]:
     return lines + (summary(told) if told.failed else good_end(told))
 
 
-def again(asked: Asked, script_seed: int, faults: Sequence[str], halvings: int = 0) -> str:
-    """The command that plays this again."""
-    parts = ["tieout rehearse", asked.options, f"--seed {script_seed}"]
-    parts.append(f"--faults {','.join(faults) or NO_FAULTS}")
+def again(asked: Asked, failed: Verdict, shrunk: Shrunk | None) -> str:
+    """The command that plays the least that still fails."""
+    least = shrunk.script if shrunk is not None else failed.script
+    parts = ["tieout rehearse", asked.options, f"--seed {least.seed}"]
+    parts.append(f"--faults {','.join(least.rates) or NO_FAULTS}")
     if asked.hours != HOURS:
         parts.append(f"--hours {asked.hours:g}")
-    if halvings:
-        parts.append(f"--halved {halvings}")
+    halved = asked.halved + (shrunk.halvings if shrunk is not None else 0)
+    if halved:
+        parts.append(f"--halved {halved}")
     return " ".join(part for part in parts if part)
 
 
@@ -109,7 +115,7 @@ def failure(asked: Asked, failed: Verdict, shrunk: Shrunk | None) -> list[str]:
     lines += [
         "",
         "  Run it again:",
-        f"    {again(asked, seed, list(least.script.rates), shrunk.halvings if shrunk else 0)}",
+        f"    {again(asked, failed, shrunk)}",
         f"  {asked.identity}",
     ]
     return lines
@@ -182,8 +188,8 @@ def good_end(told: Told) -> list[str]:
     """Every promise held: what that says, and what was met on the way."""
     met = covered(told.verdicts)
     lines = [
-        f"Every promise held in {counted(met.seeds, 'seed')} with {counted(met.events, 'event')} "
-        f"of {told.asked.hours:g} hours each.",
+        f"Every promise held in {counted(met.seeds, 'seed')} of {told.asked.hours:g} hours, with "
+        f"{counted(met.events, 'event')} in all ({told.seconds:,.0f} s).",
         bound(met.seeds),
         "",
         *(fault_lines(met) if met.struck else ["No trouble was met."]),
@@ -191,7 +197,7 @@ def good_end(told: Told) -> list[str]:
     never = never_met(met, told.asked.faults)
     if never:
         lines += ["", "Never met:"]
-        lines += [f"  {line}" for line in aligned(list(never.items()))]
+        lines += [f"  {line}" for line in aligned(_by_reason(never))]
     points = point_lines(met)
     if points:
         lines += [
@@ -206,12 +212,19 @@ def good_end(told: Told) -> list[str]:
     return [*lines, "", told.asked.identity]
 
 
+def _by_reason(never: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The troubles that were never met for the same reason, together."""
+    reasons = dict.fromkeys(never.values())
+    return [(f"{why}:", ", ".join(n for n in never if never[n] == why)) for why in reasons]
+
+
 def bound(seeds: int) -> str:
     """What the number of seeds says about all the others."""
-    percent = f"{min(100.0, 300 / seeds):.2g}"
+    if seeds < FEW_SEEDS:
+        return f"{counted(seeds, 'seed')} without a failure say little about all the others."
     return (
         f"Zero failures in {counted(seeds, 'seed')} bounds the failure rate at 3/{seeds} "
-        f"({percent} %) with 95 % confidence."
+        f"({300 / seeds:.2g} %) with 95 % confidence."
     )
 
 
@@ -225,6 +238,7 @@ def as_json(told: Told) -> dict[str, Any]:
         "landscape": asked.landscape,
         "landscape_hash": asked.content_hash,
         "hours": asked.hours,
+        "seconds": round(told.seconds, 1),
         "faults": [name for name in MENU if name in asked.faults],
         "seeds": {"asked": asked.seeds, "played": met.seeds, "failed": len(told.failed)},
         "events": met.events,
@@ -281,10 +295,5 @@ def _failure_json(asked: Asked, failed: Verdict, shrunk: Shrunk | None) -> dict[
         "complete": shrunk is not None and shrunk.complete,
         "plays": shrunk.plays if shrunk is not None else 0,
         "timelines": {key: list(lines) for key, lines in least.timelines.items()},
-        "again": again(
-            asked,
-            failed.script.seed,
-            list(least.script.rates),
-            shrunk.halvings if shrunk is not None else 0,
-        ),
+        "again": again(asked, failed, shrunk),
     }
