@@ -45,6 +45,9 @@ class SetClock:
     def every(self, seconds: float, action: Callable[[], object]) -> Callable[[], None]:
         return lambda: None
 
+    def reach(self, point: str) -> None:
+        """Nobody dies here."""
+
 
 def opportunity(number: int) -> str:
     return f"006{number:012d}AAA"

@@ -21,7 +21,7 @@ from tieout.engine.logs import event
 from tieout.engine.pulse import PulseTeller
 from tieout.engine.sealing import Sealer
 from tieout.engine.telemetry import span
-from tieout.store import leases, workers
+from tieout.store import backlog, leases, workers
 from tieout.store.arrivals import PARTITIONS
 from tieout.store.database import Connection
 from tieout.store.leases import LEASE_SECONDS, LeaseLost
@@ -68,14 +68,23 @@ def tick(
         return done
 
     periods.refresh(context)
-    return Tick(
-        staged("collect", lambda: collect(context, at_once=poll_at_once).new),
-        staged("resolve", lambda: resolve.resolve(context)),
-        staged("flow", lambda: flow.advance(context)),
-        staged("dispatch", lambda: dispatch.send(context)),
-        staged("follow", lambda: dispatch.follow(context)),
-        staged("confirm", lambda: confirm.confirm(context)),
-    )
+    with context.looking() as connection:
+        waits = backlog.waits(connection, context.compiled.targets, context.partitions())
+    # A stage that has nothing to do is left out: what an earlier stage of this tick brings about is
+    # its work as well, what others bring about meanwhile is the next tick's.
+    arrived = staged("collect", lambda: collect(context, at_once=poll_at_once).new)
+    resolved = moves = sent = followed = confirmed = 0
+    if waits.arrivals or arrived:
+        resolved = staged("resolve", lambda: resolve.resolve(context))
+    if waits.runs or resolved:
+        moves = staged("flow", lambda: flow.advance(context))
+    if waits.planned or resolved or moves:
+        sent = staged("dispatch", lambda: dispatch.send(context))
+    if waits.accepted or sent:
+        followed = staged("follow", lambda: dispatch.follow(context))
+    if waits.written or sent or followed:
+        confirmed = staged("confirm", lambda: confirm.confirm(context))
+    return Tick(arrived, resolved, moves, sent, followed, confirmed)
 
 
 def lease_names(context: Context) -> list[str]:

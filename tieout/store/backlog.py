@@ -3,12 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tieout import clock
 from tieout.rules.lanes import LANES, Lane
 from tieout.store.database import Connection
 
 _UNDER_WAY = "('sending', 'accepted', 'unknown', 'written')"
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What a worker would find in its partitions: new arrivals, runs that may move, dispatches that
+    are due in each state."""
+
+    arrivals: bool
+    runs: bool
+    planned: bool
+    accepted: bool
+    written: bool
+
+
+_DUE_IN = (
+    "EXISTS (SELECT FROM unnest(%(systems)s::text[], %(streams)s::text[]) AS t (system, stream) "
+    "WHERE EXISTS (SELECT FROM dispatch_states s WHERE s.system = t.system "
+    "AND s.stream = t.stream AND s.state {states} AND s.due_at <= %(now)s "
+    "AND s.partition_no = ANY(%(parts)s)))"
+)
+# States stand as literals, so that their partial indexes are found.
+_WAITS = (
+    "SELECT EXISTS (SELECT FROM arrivals WHERE state = 'new' AND partition_no = ANY(%(parts)s)), "
+    "EXISTS (SELECT FROM unnest(%(parts)s::int[]) AS p (no) WHERE EXISTS (SELECT FROM runs r "
+    "WHERE r.state = 'ready' AND r.partition_no = p.no)) OR EXISTS (SELECT FROM runs r "
+    "WHERE r.due_at <= %(now)s AND r.partition_no = ANY(%(parts)s)), "
+    + ", ".join(
+        _DUE_IN.format(states=states)
+        for states in ("= 'planned'", "= 'accepted'", "IN ('written', 'unknown')")
+    )
+)
+
+
+def waits(
+    connection: Connection, streams: Sequence[tuple[str, str]], partitions: Sequence[int]
+) -> Waits:
+    """Look once at everything that a tick works on, so that an idle one costs one statement.
+    `streams` are the (system, stream) pairs that are written to."""
+    row = connection.execute(
+        _WAITS,
+        {
+            "systems": [system for system, _ in streams],
+            "streams": [stream for _, stream in streams],
+            "parts": list(partitions),
+            "now": clock.now(),
+        },
+    ).fetchone()
+    return Waits(*row) if row else Waits(True, True, True, True, True)
 
 
 def arrivals_exceed(connection: Connection, most: int) -> bool:
