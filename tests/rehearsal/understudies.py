@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tieout.emulators.kit import Fault, FaultPlan
-from tieout.finance.outcome import Outcome
+from tieout.finance.outcome import Found, Outcome
 from tieout.ports.connector import (
     Field,
     Health,
@@ -217,3 +217,12 @@ class UnderstudyHooks(Hooks):
         tenant: Any = bench.served
         key: str = tenant.twin.put(stream, {"limit": amount})
         return key
+
+
+def once(connector: UnderstudyConnector, at: Any, stream: str, write: Write) -> Outcome:
+    (outcome,) = connector.write(at, stream, [write])
+    return outcome
+
+
+def find(connector: UnderstudyConnector, at: Any, stream: str, write: Write) -> Found | None:
+    return connector.find(at, stream, [write])[write.write_key]
