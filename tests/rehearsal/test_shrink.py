@@ -96,11 +96,11 @@ def test_a_seed_that_does_not_come_to_its_end_shrinks_as_well() -> None:
 
 
 def test_plays_are_bounded() -> None:
-    play, failed = broken_by(lambda script: ("P2",))
+    play, failed = broken_by(lambda script: ("P2",) if script.rates else ())
     least = shrink(play, failed, most_plays=7)
     assert len(play.played) == least.plays == 7
     assert not least.complete
-    assert len(least.faults) == len(MENU) - 6
+    assert len(least.faults) == len(MENU) - 5
     assert least.verdict.failures == ("P2",)
 
 
@@ -109,6 +109,12 @@ def test_what_does_not_break_again_is_told_and_left_whole() -> None:
     play = Fake(lambda script: ())
     least = shrink(play, failed)
     assert (least.repeats, least.plays, least.script) == (False, 1, EVERYTHING)
+
+
+def test_what_needs_no_trouble_is_found_at_once() -> None:
+    play, failed = broken_by(lambda script: ("P2",) if script.events > 60 else ())
+    least = shrink(play, failed)
+    assert (least.faults, least.plays, least.halvings) == ((), 3, 0)
 
 
 def test_a_seed_that_held_has_nothing_to_shrink() -> None:

@@ -6,7 +6,7 @@ do with it. Each kind has dice of its own, so that leaving one out leaves the ot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tieout.rehearsal.script import Script
 from tieout.rehearsal.verdict import Play, Verdict
@@ -42,9 +42,10 @@ class Shrunk:
 
 
 def shrink(play: Play, failed: Verdict, most_plays: int = MOST_PLAYS) -> Shrunk:
-    """Leave out one kind of trouble after the other while the same promise still breaks, again from
-    the first until none can go, then halve the events as often as it still breaks. Another promise
-    that breaks instead does not count. Raises ValueError for a seed that held."""
+    """Leave out all trouble, and if that is too much one kind after the other while the same
+    promise still breaks, again from the first until none can go; then halve the events as often as
+    it still breaks. Another promise that breaks instead does not count. Raises ValueError for a
+    seed that held."""
     if failed.held:
         raise ValueError(f"seed {failed.script.seed} held: there is nothing to shrink")
     search = _Search(play, failed, most_plays)
@@ -82,7 +83,8 @@ class _Search:
     def leave_out_faults(self) -> None:
         """Each round that leaves something out is followed by another: two kinds of trouble may
         each be needed only beside a third. Every round but the last leaves out at least one."""
-        gone = True
+        calm = replace(self.least.script, rates={})
+        gone = calm != self.least.script and not self.still_breaks(calm)
         while gone and not self.out_of_plays:
             gone = False
             for fault in tuple(self.least.script.rates):

@@ -103,7 +103,7 @@ def _of_life(life: Life, trace: Sequence[Line]) -> Iterator[Line]:
             f"{scope}",
         )
     for run in life.runs:
-        yield run.started_at, f"flow {run.flow} began, revision {run.revision}"
+        yield run.started_at, f"flow {run.flow} began"
         if run.waits_since is not None:
             yield run.waits_since, f"flow {run.flow} {run.state}, waits for {run.waits_for}"
         if run.ended_at is not None:
@@ -128,7 +128,7 @@ def _of_dispatch(dispatch: DispatchSeen, trace: Sequence[Line]) -> Iterator[Line
         words = f", {attempt.words}" if attempt.words else ""
         outcome = attempt.outcome or "no outcome written down"
         yield (
-            attempt.ended_at,
+            attempt.started_at,
             f"{name} {attempt.kind} {attempt.attempt_no} to {dispatch.system}: {outcome}{words}",
         )
         for at, said in trace:
