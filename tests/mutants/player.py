@@ -1,0 +1,93 @@
+"""Plays seeds in the corner landscape, one after the other, as it is told on its standard input.
+
+    {"seed": 7, "faults": ["crash", "lost_reply"]}      one line in: play this
+    {"failures": ["P2"], "words": "…", "seconds": 0.6}  one line out: what came of it
+
+It is started in a copy of the house, planted bug and all, and plays the code that lies there; a
+seed goes no further than the first promise that breaks. Before the first one it says
+`{"ready": "…"}` with the folder of the package that it plays.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import tieout
+from tests.rehearsal.connector import CONNECTORS, LANDSCAPE
+from tieout import clock
+from tieout.engine import logs
+from tieout.ports import registry
+from tieout.rehearsal.cast import Cast, open_cast
+from tieout.rehearsal.invariants.base import Phase
+from tieout.rehearsal.scene import Broken
+from tieout.rehearsal.script import Script, draw
+from tieout.rehearsal.server import private_server
+from tieout.rehearsal.trial import STARTS_AT, Trial
+from tieout.rehearsal.verdict import NOT_ENDED
+from tieout.rehearsal.world import SeededWorld
+
+MOST_CHARACTERS = 300
+
+
+class _Enough(Exception):
+    """A promise is broken; there is nothing more to find out."""
+
+
+class _Impatient(Trial):
+    """A trial that ends where the first promise breaks."""
+
+    def _look(self, phase: Phase) -> None:
+        super()._look(phase)
+        if self.result.broken:
+            raise _Enough
+
+
+def main() -> None:
+    """Play until nobody asks any more."""
+    logs.silent()
+    known = {**registry.connectors(), **CONNECTORS}
+    registry.connectors = lambda: known
+    with (
+        private_server("corner") as server,
+        open_cast(LANDSCAPE, "", server, "mutant") as cast,
+    ):
+        _say({"ready": str(Path(tieout.__file__).parent)})
+        for line in sys.stdin:
+            asked = json.loads(line)
+            began = clock.monotonic()
+            broken = _played(cast, draw(int(asked["seed"]), asked["faults"]))
+            failures = list(dict.fromkeys(one.promise for one in broken))
+            words = _words(broken[0]) if broken else ""
+            seconds = round(clock.monotonic() - began, 2)
+            _say({"failures": failures, "words": words, "seconds": seconds})
+
+
+def _played(cast: Cast, script: Script) -> list[Broken]:
+    """What broke first. An exception that ends the seed is what is said of it."""
+    world = SeededWorld(str(script.seed), STARTS_AT)
+    with clock.world(world):
+        trial = _Impatient(cast, script, world)
+        try:
+            trial.play()
+        except _Enough:
+            return trial.result.broken
+        except Exception as error:  # noqa: BLE001 - told as the failure of its seed
+            return [*trial.result.broken, Broken(NOT_ENDED, f"{type(error).__name__}: {error}")]
+        finally:
+            trial.close()
+    return trial.result.broken
+
+
+def _words(one: Broken) -> str:
+    keys = f": {', '.join(one.keys[:2])}" if one.keys else ""
+    return f"{one.words}{keys}"[:MOST_CHARACTERS]
+
+
+def _say(words: object) -> None:
+    print(json.dumps(words), flush=True)
+
+
+if __name__ == "__main__":
+    main()
