@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,7 +34,7 @@ MOST_SECONDS_PER_SEED = 900.0
 
 @dataclass(frozen=True)
 class Mutant:
-    """One planted bug: what is wrong in plain words, and the faults it is tried with ("" is all)."""
+    """One planted bug: what is wrong, and the faults it is tried with ("" is all of them)."""
 
     name: str
     words: str
@@ -44,10 +44,14 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Played:
-    """What came of one seed: the promises that broke ("end": it did not come to its end)."""
+    """What came of one seed: the promises that broke ("end": it did not come to its end), and what
+    was said of each first."""
 
-    failures: tuple[str, ...]
-    words: str
+    words: Mapping[str, str]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        return tuple(self.words)
 
 
 @dataclass(frozen=True)
@@ -140,15 +144,15 @@ class Player:
     def play(self, seed: int, faults: Sequence[str]) -> Played:
         """Play one seed. A process that died or hung is what came of it."""
         if self.ready is None:
-            return Played(("end",), f"it does not start: {self._last_words()}")
+            return Played({"end": f"it does not start: {self._last_words()}"})
         with self._turn, contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.write(json.dumps({"seed": seed, "faults": list(faults)}) + "\n")
             self._process.stdin.flush()
             found = self._answer(MOST_SECONDS_PER_SEED)
             if found is not None:
-                return Played(tuple(found["failures"]), found["words"])
-        return Played(("end",), f"its process died or hung: {self._last_words()}")
+                return Played(found)
+        return Played({"end": f"its process died or hung: {self._last_words()}"})
 
     def stop(self) -> None:
         """End the process; it leaves its own database server in order."""
@@ -161,7 +165,7 @@ class Player:
             self._process.kill()
             self._process.wait()
 
-    def _answer(self, seconds: float) -> dict[str, list[str] | str] | None:
+    def _answer(self, seconds: float) -> dict[str, str] | None:
         """The next line that it says; None when it is gone, or is ended for saying none in time."""
         assert self._process.stdout is not None
         late = threading.Timer(seconds, self._process.kill)
@@ -184,25 +188,26 @@ class Player:
 
 @dataclass
 class Clean:
-    """The product without any bug, which must hold every seed in which a mutant is found."""
+    """The product without any bug: what breaks in it as well, no bug has broken."""
 
     player: Player
     faults: dict[str, tuple[str, ...]] = field(default_factory=dict)
     known: dict[tuple[str, int], Played] = field(default_factory=dict)
     turn: threading.Lock = field(default_factory=threading.Lock)
 
-    def holds(self, seed: int, faults: str) -> bool:
+    def play(self, seed: int, faults: str) -> Played:
+        """Play a seed, once for all mutants that are tried with these faults."""
         with self.turn:
             if (faults, seed) not in self.known:
                 self.known[faults, seed] = self.player.play(seed, menu(faults))
-            return not self.known[faults, seed].failures
+            return self.known[faults, seed]
 
     @property
     def broken(self) -> list[str]:
         """What broke without any bug."""
         return [
             f"seed {seed}{f' with {faults}' if faults else ''}: "
-            f"{', '.join(one.failures)}, {one.words}"
+            f"{'; '.join(f'{promise}, {words}' for promise, words in one.words.items())}"
             for (faults, seed), one in sorted(self.known.items())
             if one.failures
         ]
@@ -245,16 +250,18 @@ def tried(mutant: Mutant, clean: Clean, most_seeds: int) -> Tried:
         try:
             for seed in range(most_seeds):
                 found = player.play(seed, menu(mutant.faults))
-                if found.failures and clean.holds(seed, mutant.faults):
+                ours = clean.play(seed, mutant.faults).failures if found.failures else ()
+                new = [one for one in found.failures if one not in ours]
+                if new:
                     return Tried(
                         mutant.name,
                         mutant.words,
                         mutant.faults,
                         seed + 1,
-                        " ".join(found.failures),
-                        found.words,
+                        " ".join(new),
+                        found.words[new[0]],
                     )
-                if found.failures and found.failures[0] == "end":
+                if "end" in found.failures:
                     player.stop()
                     player = Player(folder)
             return Tried(mutant.name, mutant.words, mutant.faults, most_seeds)

@@ -1,7 +1,7 @@
 """Plays seeds in the corner landscape, one after the other, as it is told on its standard input.
 
-    {"seed": 7, "faults": ["crash", "lost_reply"]}      one line in: play this
-    {"failures": ["P2"], "words": "…", "seconds": 0.6}  one line out: what came of it
+    {"seed": 7, "faults": ["crash", "lost_reply"]}  one line in: play this
+    {"P2": "a document is in effect twice …"}       one line out: what broke, by promise
 
 It is started in a copy of the house, planted bug and all, and plays the code that lies there; a
 seed goes no further than the first promise that breaks. Before the first one it says
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import tieout
@@ -56,12 +57,10 @@ def main() -> None:
         _say({"ready": str(Path(tieout.__file__).parent)})
         for line in sys.stdin:
             asked = json.loads(line)
-            began = clock.monotonic()
-            broken = _played(cast, draw(int(asked["seed"]), asked["faults"]))
-            failures = list(dict.fromkeys(one.promise for one in broken))
-            words = _words(broken[0]) if broken else ""
-            seconds = round(clock.monotonic() - began, 2)
-            _say({"failures": failures, "words": words, "seconds": seconds})
+            words: dict[str, str] = {}
+            for one in _played(cast, draw(int(asked["seed"]), asked["faults"])):
+                words.setdefault(one.promise, _words(one))
+            _say(words)
 
 
 def _played(cast: Cast, script: Script) -> list[Broken]:
@@ -85,7 +84,7 @@ def _words(one: Broken) -> str:
     return f"{one.words}{keys}"[:MOST_CHARACTERS]
 
 
-def _say(words: object) -> None:
+def _say(words: Mapping[str, str]) -> None:
     print(json.dumps(words), flush=True)
 
 

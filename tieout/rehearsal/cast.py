@@ -28,6 +28,7 @@ from tieout.rehearsal.script import Script
 from tieout.rehearsal.server import RehearsedDatabase, copy_database, wipe
 from tieout.rehearsal.twins.base import Twin
 from tieout.rehearsal.twins.casting import twin_of
+from tieout.rehearsal.world import SeededWorld
 from tieout.rules.place import BadLandscape
 from tieout.rules.runner import Runner
 from tieout.store.embedded import Embedded
@@ -68,7 +69,7 @@ class Cast:
         wipe(self.database.admin)
         keep_version(self.database, self.landscape, "rehearsal")
 
-    def play(self, script: Script, on_exchange: OnExchange) -> Played:
+    def play(self, script: Script, world: SeededWorld, on_exchange: OnExchange) -> Played:
         """New systems for a seed, with the troubles that it has drawn."""
         twins: dict[str, Twin] = {}
         lines: dict[str, Line] = {}
@@ -89,6 +90,7 @@ class Cast:
                 rates,
                 late_seconds=most_late_seconds(connector.streams.values(), spec),
                 on_exchange=on_exchange,
+                world=world,
             )
         people = People(self.corpus, twins, script.dice("people"), script.rates)
         return Played(twins, lines, people)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tieout import clock
 from tieout.engine.collect import receive
 from tieout.engine.compiled import Compiled
 from tieout.engine.context import Context
@@ -23,6 +25,7 @@ from tieout.rehearsal.acting import Actor, Stage, State
 from tieout.rehearsal.server import RehearsedDatabase
 from tieout.rehearsal.world import SeededWorld
 from tieout.rules.runner import Runner
+from tieout.store.leases import LEASE_SECONDS
 
 
 @dataclass
@@ -69,6 +72,11 @@ class VirtualWorker:
 
     def __post_init__(self) -> None:
         self.actor = Actor(self.name)
+
+    @property
+    def holder(self) -> uuid.UUID | None:
+        """By which identity it lives; None while it is dead."""
+        return self._context.holder if self._context is not None else None
 
     @property
     def frozen(self) -> bool:
@@ -138,6 +146,18 @@ class VirtualWorker:
         worker = Worker(context)
         worker.begin(ears)
         return worker
+
+
+def beat(database: RehearsedDatabase, workers: Sequence[VirtualWorker]) -> None:
+    """What living workers do while time passes: they tick idly and keep their leases. A rehearsal
+    leaves such ticks out; who stands still does neither."""
+    living = [one.holder for one in workers if one.holder is not None and not one.frozen]
+    now = clock.now()
+    expires = now + dt.timedelta(seconds=LEASE_SECONDS)
+    database.admin.execute(
+        "UPDATE leases SET expires_at = %s WHERE holder = ANY(%s)", (expires, living)
+    )
+    database.admin.execute("UPDATE workers SET moved_at = %s WHERE holder = ANY(%s)", (now, living))
 
 
 @dataclass

@@ -14,8 +14,8 @@ from tieout.rehearsal.faults import MENU
 
 SHARE_OF_FAULTS = 0.4  # of the menu, in one seed
 EVENTS = (100, 130)
-BURSTS = (6, 10)
-MOST_WORKERS = 3
+BURSTS = (4, 6)
+WORKERS = (1, 2, 2, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,6 @@ def draw(seed: int, faults: Collection[str], hours: float = 24.0) -> Script:
         events=dice.randint(*EVENTS),
         bursts=dice.randint(*BURSTS),
         hours=hours,
-        workers=dice.randint(1, MOST_WORKERS),
+        workers=dice.choice(WORKERS),
         rates=rates,
     )

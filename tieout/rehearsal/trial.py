@@ -19,13 +19,14 @@ from tieout.engine.rest import progress
 from tieout.rehearsal.acting import Actor, Fate, Stage
 from tieout.rehearsal.cast import Cast, Played
 from tieout.rehearsal.desk import Desk
-from tieout.rehearsal.house import House, Intake, VirtualWorker
+from tieout.rehearsal.house import House, Intake, VirtualWorker, beat
 from tieout.rehearsal.invariants import ALL
 from tieout.rehearsal.invariants.base import Phase
 from tieout.rehearsal.scene import Broken, Scene, Told
 from tieout.rehearsal.script import Script
 from tieout.rehearsal.timeline import timelines
 from tieout.rehearsal.trace import Trace
+from tieout.rehearsal.twins.base import HasBooks
 from tieout.rehearsal.world import SeededWorld
 from tieout.store.leases import LEASE_SECONDS
 
@@ -34,7 +35,7 @@ MOST_STEPS_PER_BURST = 60
 MOST_QUIET_STEPS = 600
 MOST_SETTLINGS = 4
 THAW_SHARE = 0.2
-NAP_SLACK = 2.0  # seconds by which a sleeper may oversleep
+NAP_SLACK = 8.0  # seconds by which a sleeper may oversleep
 LONGEST_NAP = 3_600.0
 WRONG_CLOCK_SECONDS = 20.0
 REFRESH_SECONDS = 11.0  # after which periods are read anew
@@ -93,7 +94,7 @@ class Trial:
         self._nap = 0.5
         cast.wipe()
         self.sources = {system for system, _ in cast.compiled.inbound}
-        self.played: Played = cast.play(script, self._met)
+        self.played: Played = cast.play(script, world, self._met)
         self.stage = Stage(world, self._fate)
         self.house = House(
             cast.landscape,
@@ -107,6 +108,7 @@ class Trial:
         )
         self.workers = [VirtualWorker(self.house, f"worker-{n + 1}") for n in range(script.workers)]
         self.intake = Intake(self.house)
+        world.on_sleep = lambda: beat(cast.database, self.workers)
         self.desk = Desk(
             lambda: self.house.context("operator"),
             self.played.twins,
@@ -154,6 +156,8 @@ class Trial:
             line.flush()
         for twin in self.played.twins.values():
             twin.heal()
+            if isinstance(twin, HasBooks):
+                twin.reopen()
         for worker in self.workers:
             worker.wrong_by = dt.timedelta()
             if worker.frozen:

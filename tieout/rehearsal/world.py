@@ -30,7 +30,7 @@ class Inline(Executor):
 
 class SeededWorld:
     """A `clock.World` made of a seed. `wrong_by` is how far the clock of whoever acts now is off;
-    `on_reach` is told of every point that is reached."""
+    `on_reach` is told of every point that is reached, `on_sleep` of every wait that is over."""
 
     def __init__(self, seed: str, starts_at: dt.datetime) -> None:
         self._dice = random.Random(f"world:{seed}")
@@ -40,6 +40,7 @@ class SeededWorld:
         self._jumped = dt.timedelta()
         self.wrong_by = dt.timedelta()
         self.on_reach: Callable[[str], None] = lambda point: None
+        self.on_sleep: Callable[[], None] = lambda: None
 
     @property
     def true_time(self) -> dt.datetime:
@@ -55,6 +56,7 @@ class SeededWorld:
 
     def sleep(self, seconds: float) -> None:
         self._elapsed += dt.timedelta(seconds=max(0.0, seconds))
+        self.on_sleep()
 
     def jump(self, by: dt.timedelta) -> None:
         """Every wall clock is set forward: daylight saving gone wrong, an NTP step. A monotonic

@@ -104,6 +104,23 @@ def take(
     return dict.fromkeys(found, int(row[0]) if row else 0)
 
 
+def keep(connection: Connection, names: Sequence[str], holder: uuid.UUID) -> tuple[set[str], int]:
+    """Keep what the holder has of these names for another while; returns what that is, and how many
+    of the rest nobody has by right: free, expired, or of a process that is dead."""
+    now = clock.now()
+    rows = connection.execute(
+        "UPDATE leases SET expires_at = %s WHERE holder = %s AND name = ANY(%s) RETURNING name",
+        (now + dt.timedelta(seconds=LEASE_SECONDS), holder, list(names)),
+    ).fetchall()
+    row = connection.execute(
+        "SELECT count(*) FROM unnest(%s::text[]) AS n (name) LEFT JOIN leases l USING (name) "
+        "WHERE l.holder IS NULL OR (l.holder <> %s AND (l.expires_at <= %s "
+        f"OR l.life_key NOT IN {LIVING}))",
+        (list(names), holder, now),
+    ).fetchone()
+    return {str(name) for (name,) in rows}, int(row[0]) if row else 0
+
+
 def renew(connection: Connection, holder: uuid.UUID) -> int:
     """Keep what the holder has for another while, also while one of its transactions runs; returns
     how many leases that are. What somebody else has taken over is not touched."""

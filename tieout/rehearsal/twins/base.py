@@ -104,5 +104,14 @@ class ReckonsDelay(Protocol):
         """Answer a call that came some time ago, when nobody was looking."""
 
 
+@runtime_checkable
+class HasBooks(Protocol):
+    """A twin with accounting periods."""
+
+    def reopen(self) -> Sequence[str]:
+        """Open what a strike has closed, as a controller decides when the faults are over; returns
+        the names of the periods."""
+
+
 class Unplayable(Exception):
     """This system cannot be played like that. Says which system, and what is missing."""
