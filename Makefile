@@ -11,7 +11,7 @@ ONLY ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test promises lint examples real-systems bench schemas browser clean
+.PHONY: help demo up down test promises mutants lint examples real-systems bench schemas browser clean
 
 help:  ## Show the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ test: lint browser  ## Run everything that must hold: lint, types, one-way rule,
 
 promises: $(VENV)/.ready  ## Show every promise at its full count and print the table (up to 75 minutes); ONLY=P2 for some
 	@$(BIN)/python tools/promises.py $(ONLY)
+
+mutants: $(VENV)/.ready  ## Plant every known kind of bug in a copy and show how soon the rehearsal finds it; ONLY=no_fence for some
+	@$(BIN)/python tools/mutants.py --jobs $(JOBS) $(if $(ONLY),$(ONLY),--write)
 
 lint: $(VENV)/.ready  ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .

@@ -49,7 +49,7 @@ def main() -> None:
     """Play until nobody asks any more."""
     logs.silent()
     known = {**registry.connectors(), **CONNECTORS}
-    registry.connectors = lambda: known
+    registry.connectors = lambda: known  # type: ignore[assignment]
     with (
         private_server("corner") as server,
         open_cast(LANDSCAPE, "", server, "mutant") as cast,
