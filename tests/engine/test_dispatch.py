@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.engine.house import House
 from tests.engine.test_flow import net_invoiced, order, totals
 from tieout.engine import judging
+from tieout.engine.context import Context
+from tieout.engine.replay import NotOneDocument, replay
 from tieout.ports.connector import Idempotency
 from tieout.ports.http import Request
 
@@ -90,6 +93,51 @@ def test_grade_c_that_did_land_is_proven(home: House) -> None:
     order(home)
     home.run()
     assert home.run_states() == ["complete"]
+
+
+def blind_to(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system that does not show documents of this stream, whatever it has."""
+    real = judging.look
+
+    def blind(context: Context, system: str, asked: str, *rest: Any) -> judging.Look:
+        seen = real(context, system, asked, *rest)
+        return replace(seen, found={}) if asked == stream else seen
+
+    monkeypatch.setattr(judging, "look", blind)
+
+
+def test_grade_c_said_to_have_landed_and_not_shown_stays_in_doubt(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by the rehearsal: it was given up as different from what is there, and the next replay
+    of that case sent it again."""
+    graded(home, Idempotency("C"))
+    blind_to("invoice", monkeypatch)
+    home.lines["netsuite"].plant("lost_reply", INVOICE)
+    order(home)
+    home.run()
+    replay(home.engine, reason="in_doubt", landed=True)
+    home.run()
+    state = "SELECT state FROM dispatches WHERE stream = 'invoice'"
+    assert home.one(state) == "in_doubt"
+    assert home.one("SELECT count(*) FROM cases WHERE words LIKE 'it is said to be there%%'") == 1
+    replay(home.engine)
+    home.run()
+    assert home.lines["netsuite"].sent("POST", INVOICE) == 1
+    assert home.one(state) == "in_doubt"
+
+
+def test_whoever_saw_it_says_under_which_id(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    graded(home, Idempotency("C"))
+    blind_to("invoice", monkeypatch)
+    home.lines["netsuite"].plant("lost_reply", INVOICE)
+    order(home)
+    home.run()
+    monkeypatch.undo()
+    replay(home.engine, reason="in_doubt", landed=True, target_id="4711")
+    assert home.one("SELECT target_id FROM dispatches WHERE stream = 'invoice'") == "4711"
+    with pytest.raises(NotOneDocument, match="0 are chosen"):
+        replay(home.engine, reason="decision", landed=True, target_id="4711")
 
 
 def test_an_unknown_change_in_grade_c_is_not_sent_again(home: House) -> None:

@@ -91,6 +91,9 @@ def replay(
             help="What you saw when you looked for a document in doubt.",
         ),
     ] = None,
+    target_id: Annotated[
+        str, typer.Option(help="With --landed: the id under which you saw that one document.")
+    ] = "",
     most: Annotated[int, typer.Option(min=1, max=100_000, help="Choose at most.")] = MOST_CHOSEN,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask, however many.")] = False,
     wait: Annotated[float, typer.Option(help="Seconds to wait for rest at most.")] = 120.0,
@@ -103,12 +106,14 @@ def replay(
     chosen_mode = as_reprocess or as_resend or selectors
     if chosen_mode and (reason or landed is not None):
         raise typer.BadParameter("--reason and --landed are about cases, not about a selection")
+    if target_id and (landed is not True or not any_ids or len(any_ids) != 1):
+        raise typer.BadParameter("--target-id belongs to --landed and one ID")
     with opened(landscape_folder(folder), environment, actor or operating_user()) as context:
         who = person(context.landscape, actor, REPLAYERS)
         context.actor = who.name
         wait_for_landscape(context)
         if not chosen_mode:
-            _cases(context, any_ids or [""], reason, dry_run, landed, wait, as_json)
+            _cases(context, any_ids or [""], reason, dry_run, landed, target_id, wait, as_json)
             return
         selection = selection_of(
             context,
@@ -128,12 +133,20 @@ def _cases(
     reason: str,
     dry_run: bool,
     landed: bool | None,
+    target_id: str,
     wait: float,
     as_json: bool,
 ) -> None:
     """Open cases: what they stopped is read afresh and resolved again, or goes on."""
     done = [
-        put_back(context, any_id=one, reason=reason, dry_run=dry_run, landed=landed)
+        put_back(
+            context,
+            any_id=one,
+            reason=reason,
+            dry_run=dry_run,
+            landed=landed,
+            target_id=target_id,
+        )
         for one in any_ids
     ]
     chosen = sorted({case_id for one in done for case_id in one.cases})

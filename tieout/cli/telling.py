@@ -23,7 +23,7 @@ from rich.console import Console
 
 from tieout.engine.opening import UnknownEnvironment
 from tieout.engine.reconcile import CannotReconcile
-from tieout.engine.replay import NothingToReplay
+from tieout.engine.replay import NothingToReplay, NotOneDocument
 from tieout.engine.reprocess import NothingChosen
 from tieout.engine.reprocess_preview import TooBusy
 from tieout.landscape.examples import NoSuchExample
@@ -76,7 +76,18 @@ class NotAvailable(Exception):
 
 
 _CODES: tuple[tuple[tuple[type[BaseException], ...], int], ...] = (
-    ((AnswerIsNo, NothingToReplay, NothingChosen, CannotArchive, HoldRefused, NotDecided), NO),
+    (
+        (
+            AnswerIsNo,
+            NothingToReplay,
+            NotOneDocument,
+            NothingChosen,
+            CannotArchive,
+            HoldRefused,
+            NotDecided,
+        ),
+        NO,
+    ),
     (
         (
             UnknownEnvironment,

@@ -120,19 +120,34 @@ def _absent(
     context: Context, verdicts: Verdicts, spec: Stream, one: Dispatch, write: Write, looks: int
 ) -> str:
     """It is not there. After a lost answer and its fence that is an answer; else look again."""
-    if one.state == "written":
+    if one.state == "written" and (looks < MOST_LOOKS or _may_repeat(spec)):
         return _look_again(verdicts, one, looks, "the target does not show it yet")
     if _may_repeat(spec):
         verdicts.changes.append(Change(one.dispatch_id, "planned", clock.now(), looks=looks))
         return "not applied"
-    verdicts.changes.append(Change(one.dispatch_id, "in_doubt", clock.now(), looks=looks))
+    # Said to be there, by the system or by a person, and not shown: it may be there all the same.
+    words, look = (
+        (
+            "it is said to be there, and this system does not show it",
+            f"Look in {one.system} for {write.reference}; then say what you found, and under which "
+            "id (--landed --target-id).",
+        )
+        if one.state == "written"
+        else (
+            "no answer came back, and this system cannot tell whether it has the document",
+            f"Look in {one.system} for {write.reference}; then say what you found.",
+        )
+    )
+    verdicts.changes.append(
+        Change(one.dispatch_id, "in_doubt", clock.now(), one.handle, one.target_id, looks)
+    )
     verdicts.stuck.append(one.document_id)
     verdicts.doubts.append(
         NewCase(
             reason="in_doubt",
             control=f"{one.system}.{one.stream}",
-            words="no answer came back, and this system cannot tell whether it has the document",
-            next_action=f"Look in {one.system} for {write.reference}; then say what you found.",
+            words=words,
+            next_action=look,
             owner=context.steward_of(one.system),
             field="reference",
             value=write.reference,

@@ -34,6 +34,10 @@ class NothingToReplay(Exception):
     """No open case matches. Says what was looked for."""
 
 
+class NotOneDocument(Exception):
+    """An id was given, and not exactly one document in doubt is meant. Says how many."""
+
+
 def replay(
     context: Context,
     *,
@@ -42,13 +46,15 @@ def replay(
     reason: str = "",
     dry_run: bool = False,
     landed: bool | None = None,
+    target_id: str = "",
 ) -> Replayed:
     """Replay open cases: by id, by any id of their record, by reason, or all of them.
 
     `dry_run` says what would be put back and changes nothing. `landed` is what a person saw when
     looking for documents in doubt: True, the target has them (they are read back and proved);
-    False, it has not (they are sent again); None leaves such cases as they are.
-    Raises NothingToReplay.
+    False, it has not (they are sent again); None leaves such cases as they are. `target_id` is the
+    id under which the one that landed was seen: a system that shows documents by their own ids only
+    is asked for it. Raises NothingToReplay, NotOneDocument.
     """
     with context.database.transaction() as connection:
         chosen = [
@@ -75,14 +81,15 @@ def replay(
         if dry_run:
             return found
         if landed is not None:
-            _settle_doubts(connection, chosen, landed)
+            _settle_doubts(connection, chosen, landed, target_id)
         _read_again(connection, held)
         _run_again(connection, context, stuck)
         audit.action(
             connection,
             context.actor,
             "replay",
-            {"cases": list(found.cases), "any_id": any_id, "reason": reason, "landed": landed},
+            {"cases": list(found.cases), "any_id": any_id, "reason": reason, "landed": landed}
+            | ({"target_id": target_id} if target_id else {}),
         )
         connection.execute("SELECT pg_notify('tieout_work', 'replay')")
     return found
@@ -99,16 +106,20 @@ def _ids_of(connection: Connection, case: Case) -> set[str]:
     return {name for name in known | {str(v) for row in rows for v in row} if name}
 
 
-def _settle_doubts(connection: Connection, chosen: Sequence[Case], landed: bool) -> None:
+def _settle_doubts(
+    connection: Connection, chosen: Sequence[Case], landed: bool, target_id: str
+) -> None:
     """A person has looked: what landed is read back and proved, what did not is sent again."""
+    doubted = sorted({case.dispatch_id for case in chosen if case.dispatch_id is not None})
+    if target_id and (not landed or len(doubted) != 1):
+        raise NotOneDocument(
+            f"an id is that of one document that landed; {len(doubted)} are chosen here: name one"
+        )
     rows = connection.execute(
-        "UPDATE dispatch_states SET state = %s, due_at = %s, looks = 0 "
+        "UPDATE dispatch_states SET state = %s, due_at = %s, looks = 0, "
+        "target_id = coalesce(nullif(%s, ''), target_id) "
         "WHERE dispatch_id = ANY(%s) AND state = 'in_doubt' RETURNING dispatch_id, document_id",
-        (
-            "written" if landed else "planned",
-            clock.now(),
-            [case.dispatch_id for case in chosen if case.dispatch_id is not None],
-        ),
+        ("written" if landed else "planned", clock.now(), target_id, doubted),
     ).fetchall()
     settled = {int(row[0]) for row in rows}
     cases.close(

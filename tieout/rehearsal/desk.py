@@ -124,31 +124,38 @@ class Desk:
             open_cases = cases.read(connection, most=MOST_CASES)
             doubts = connection.execute(_DOUBTS).fetchall()
         told = []
-        doubtful = {int(row[0]): row[1:] for row in doubts}
-        for landed in (True, False):
-            chosen = [
-                case.case_id
-                for case in open_cases
-                if case.dispatch_id in doubtful
-                and self._there(*doubtful[case.dispatch_id]) is landed
-            ]
-            told += self._replayed(context, chosen, landed)
-        rest = [case.case_id for case in open_cases if case.dispatch_id not in doubtful]
+        doubtful = {int(row[0]): self._seen(*row[1:]) for row in doubts}
+        not_there = [
+            case.case_id for case in open_cases if doubtful.get(case.dispatch_id or 0) == ""
+        ]
+        told += self._replayed(context, not_there, False)
+        for case in open_cases:
+            target_id = doubtful.get(case.dispatch_id or 0)
+            if target_id:
+                told += self._replayed(context, [case.case_id], True, target_id)
+        rest = [case.case_id for case in open_cases if (case.dispatch_id or 0) not in doubtful]
         return told + self._replayed(context, rest, None)
 
-    def _there(self, system: str, stream: str, reference: str, action: str, digest: str) -> bool:
-        """Whether somebody who looks into the target sees what this write would have made."""
-        return any(
-            (one.stream, one.reference, one.action) == (stream, reference, action)
-            and one.digest in ("", digest)
-            for one in self.twins[system].applied()
-        )
+    def _seen(self, system: str, stream: str, reference: str, action: str, digest: str) -> str:
+        """What somebody who looks into the target sees of what this write would have made: the id
+        of the document, "" if it is not there."""
+        for one in reversed(self.twins[system].applied()):
+            same = (one.stream, one.reference, one.action) == (stream, reference, action)
+            if same and one.digest in ("", digest):
+                return one.target_id
+        return ""
 
-    def _replayed(self, context: Context, chosen: Sequence[int], landed: bool | None) -> list[str]:
+    def _replayed(
+        self,
+        context: Context,
+        chosen: Sequence[int],
+        landed: bool | None,
+        target_id: str = "",
+    ) -> list[str]:
         if not chosen:
             return []
         try:
-            found = replay(context, case_ids=chosen, landed=landed)
+            found = replay(context, case_ids=chosen, landed=landed, target_id=target_id)
         except NothingToReplay:
             return []
         said = "" if landed is None else f" that {'landed' if landed else 'did not land'}"
