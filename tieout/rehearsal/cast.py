@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tieout.engine.compiled import Compiled, compile_landscape
 from tieout.engine.opening import by_connector, connectors_of, keep_version, known_environment
+from tieout.engine.telemetry import TALLY
 from tieout.landscape.checker import check
 from tieout.landscape.loader import load
 from tieout.landscape.schema import EnvironmentSpec, Landscape
@@ -65,7 +66,8 @@ class Cast:
     _versions: dict[str, tuple[Landscape, Compiled]] = field(default_factory=dict)
 
     def wipe(self) -> None:
-        """Forget the last seed."""
+        """Forget the last seed, also what this process has counted and not yet written down."""
+        TALLY.take()
         wipe(self.database.admin)
         keep_version(self.database, self.landscape, "rehearsal")
 
