@@ -20,7 +20,7 @@ from tieout.rehearsal.server import private_server
 from tieout.rehearsal.timeline import MOST_KEYS, MOST_LINES, timelines
 from tieout.rehearsal.trial import Result, rehearse
 
-SCRIPT = replace(draw(11, []).halved().halved(), rates={"lost_reply": 0.5, "duplicate": 0.5})
+SCRIPT = replace(draw(11, [], 1.0).halved().halved(), rates={"lost_reply": 0.25, "duplicate": 0.5})
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,18 @@ def cast() -> Iterator[Cast]:
 
 
 def planted(scene: Scene) -> list[Broken]:
-    """The document with most attempts, its record, a row that people made, and nothing at all."""
-    most = max(
-        (one for one in dispatched(scene) if one.system == "netsuite"),
-        key=lambda one: one.attempts,
+    """A document whose first reply was lost, its record, a row that people made, and nothing."""
+    unanswered = {
+        row[0]
+        for row in scene.connection.execute(
+            "SELECT dispatch_id FROM attempts WHERE kind = 'send' AND attempt_no = 1 "
+            "AND outcome = 'Unknown'"
+        ).fetchall()
+    }
+    most = next(
+        one
+        for one in dispatched(scene)
+        if one.system == "netsuite" and one.action == "create" and one.dispatch_id in unanswered
     )
     (record,) = scene.connection.execute(
         "SELECT record_key FROM documents WHERE document_id = %s", (most.document_id,)
