@@ -32,21 +32,22 @@ from tieout.store.leases import LEASE_SECONDS
 
 STARTS_AT = dt.datetime(2028, 2, 28, 22, 0, tzinfo=dt.UTC)  # a leap day is ahead
 MOST_STEPS_PER_BURST = 60
-MOST_QUIET_STEPS = 600
+MOST_QUIET_STEPS = 200
 MOST_SETTLINGS = 4
 THAW_SHARE = 0.2
 NAP_SLACK = 8.0  # seconds by which a sleeper may oversleep
-LONGEST_NAP = 3_600.0
+SHORTEST_NAP, LONGEST_NAP = 0.5, 3_600.0
+LONGEST_WAIT = 60.0
 WRONG_CLOCK_SECONDS = 20.0
 REFRESH_SECONDS = 11.0  # after which periods are read anew
 
 _NEXT_DUE = """
 SELECT extract(epoch FROM min(due)) FROM (
-  SELECT min(due_at) AS due FROM dispatch_states
+  SELECT due_at AS due FROM dispatch_states
    WHERE state IN ('planned', 'accepted', 'unknown', 'written')
-  UNION ALL SELECT min(due_at) FROM runs WHERE due_at IS NOT NULL
-  UNION ALL SELECT min(until) FROM system_states WHERE until > %(now)s
-) AS all_of_them WHERE due > %(now)s
+  UNION ALL SELECT due_at FROM runs WHERE due_at IS NOT NULL
+  UNION ALL SELECT until FROM system_states WHERE until > %(now)s
+) AS all_of_them
 """
 
 
@@ -91,7 +92,7 @@ class Trial:
         self.quiet = False
         self.told: list[Told] = []
         self._dice = script.dice("house")
-        self._nap = 0.5
+        self._nap = SHORTEST_NAP
         cast.wipe()
         self.sources = {system for system, _ in cast.compiled.inbound}
         self.played: Played = cast.play(script, world, self._met)
@@ -163,17 +164,17 @@ class Trial:
             if worker.frozen:
                 worker.go_on()
             worker.errors.clear()  # what it ended of while the faults lasted is what they are for
-        self._rest()
+        if not self._rest():
+            return
         for _ in range(MOST_SETTLINGS):
             self.played.people.settle()
             self.desk.answer(all_yes=True)
             done = self.desk.settle()
             self.world.sleep(REFRESH_SECONDS)
-            self._rest()
-            if not done:
-                break
+            if not self._rest() or not done:
+                return
 
-    def _rest(self) -> None:
+    def _rest(self) -> bool:
         """Turn until nothing moves. What does not come to rest breaks a promise."""
         for _ in range(MOST_QUIET_STEPS):
             self._deliver()
@@ -184,12 +185,14 @@ class Trial:
             if busy:
                 continue
             with self.cast.database.transaction() as connection:
-                if progress(connection).at_rest and not self.played.people.post.waiting:
-                    return
+                now = progress(connection)
+                if now.at_rest and not self.played.people.post.waiting:
+                    return True
             self._sleep_until_due(LONGEST_NAP)
         self.result.broken.append(
-            Broken("P8", "the faults are over, and work still does not come to rest")
+            Broken("P8", f"the faults are over, and work still does not come to rest: {now}")
         )
+        return False
 
     def _turn_until(self, until: dt.datetime, most: int) -> None:
         """Workers turn in an order that the dice say, until nothing moves or time is up."""
@@ -257,8 +260,14 @@ class Trial:
         with self.cast.database.transaction() as connection:
             row = connection.execute(_NEXT_DUE, {"now": now}).fetchone()
         due = float(row[0]) - now.timestamp() if row and row[0] is not None else None
-        self._nap = 0.5 if due is not None else min(self._nap * 4, LONGEST_NAP)
-        wanted = due + self._dice.uniform(0.01, NAP_SLACK) if due is not None else self._nap
+        if due is None or due <= 0:
+            # Nothing is due, or what is due waits for something that only time brings (a share of
+            # a system's calls, a door): ever longer, as a worker that ticks idly all the while.
+            longest = LONGEST_NAP if due is None else LONGEST_WAIT
+            wanted = self._nap = min(self._nap * 4, longest)
+        else:
+            self._nap = SHORTEST_NAP
+            wanted = due + self._dice.uniform(0.01, NAP_SLACK)
         self.world.sleep(min(wanted, max(most, 0.01)))
         return wanted < most
 

@@ -13,7 +13,7 @@ import hashlib
 import select
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import psycopg
 from psycopg import sql
@@ -79,7 +79,7 @@ class Database:
             check=still_there,
         )
 
-    def open(self) -> Database:
+    def open(self) -> Self:
         """Connect now. Raises DatabaseUnfit when the server does not answer."""
         try:
             self._pool.open(wait=True, timeout=self._wait_seconds)
@@ -93,7 +93,7 @@ class Database:
     def close(self) -> None:
         self._pool.close()
 
-    def __enter__(self) -> Database:
+    def __enter__(self) -> Self:
         return self.open()
 
     def __exit__(self, *_: object) -> None:
