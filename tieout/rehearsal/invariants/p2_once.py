@@ -21,14 +21,19 @@ from tieout.rehearsal.scene import Broken, Scene
 
 MAY_HAVE_LANDED = ("Written", "AlreadyThere", "Accepted", "Unknown")  # outcomes of a send
 NOT_THERE = "a person looked: it is not there"  # why a case in doubt was closed
+# A proof that differs is a look as well: the system itself showed the document, and that it does
+# not say what was written. Its case is replayed by a person.
 
 _SENT = """
 WITH refused AS (
     SELECT dispatch_id, count(*) AS times FROM attempts
     WHERE kind = 'send' AND outcome <> ALL (%(landed)s) GROUP BY dispatch_id
 ), looked AS (
-    SELECT dispatch_id, count(*) AS times FROM cases
-    WHERE closed_because = %(words)s AND dispatch_id IS NOT NULL GROUP BY dispatch_id
+    SELECT dispatch_id, count(*) AS times FROM (
+        SELECT dispatch_id FROM cases
+        WHERE closed_because = %(words)s AND dispatch_id IS NOT NULL
+        UNION ALL SELECT dispatch_id FROM proofs WHERE verdict = 'differs'
+    ) AS looks GROUP BY dispatch_id
 )
 SELECT i.system, i.stream, i.reference,
     sum(s.attempts - coalesce(r.times, 0))::int, sum(coalesce(l.times, 0))::int
