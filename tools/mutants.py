@@ -1,5 +1,6 @@
-"""Plants bugs in copies of the product and lets the rehearsal find them:
-`python tools/mutants.py [NAME …] [--most-seeds 200] [--jobs 2] [--json] [--write]`.
+"""Plants bugs in copies of the product and lets the rehearsal find them.
+
+  tools/mutants.py [NAME …] [--most-seeds 200] [--first-seed 0] [--jobs 2] [--json] [--write]
 
 Each patch in tests/mutants is one bug. Seeds 0, 1, 2 … of the corner landscape are played with it
 until a promise breaks that holds in the same seed without it. The exit code is 1 when a bug was not
@@ -239,7 +240,7 @@ def clean_player() -> Iterator[Clean]:
             player.stop()
 
 
-def tried(mutant: Mutant, clean: Clean, most_seeds: int) -> Tried:
+def tried(mutant: Mutant, clean: Clean, most_seeds: int, first_seed: int = 0) -> Tried:
     """Play seeds until a promise breaks that holds without the bug."""
     with a_copy() as folder:
         try:
@@ -248,7 +249,7 @@ def tried(mutant: Mutant, clean: Clean, most_seeds: int) -> Tried:
             return Tried(mutant.name, mutant.words, mutant.faults, broken=str(reason))
         player = Player(folder)
         try:
-            for seed in range(most_seeds):
+            for seed in range(first_seed, first_seed + most_seeds):
                 found = player.play(seed, menu(mutant.faults))
                 ours = clean.play(seed, mutant.faults).failures if found.failures else ()
                 new = [one for one in found.failures if one not in ours]
@@ -257,7 +258,7 @@ def tried(mutant: Mutant, clean: Clean, most_seeds: int) -> Tried:
                         mutant.name,
                         mutant.words,
                         mutant.faults,
-                        seed + 1,
+                        seed - first_seed + 1,
                         " ".join(new),
                         found.words[new[0]],
                     )
@@ -313,6 +314,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--most-seeds", type=int, default=MOST_SEEDS)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true", help="write docs/mutants.md")
@@ -325,7 +327,7 @@ def main() -> int:
         parser.error(f"there is no planted bug called {unknown}")
 
     def one_of(mutant: Mutant) -> Tried:
-        found = tried(mutant, clean, asked.most_seeds)
+        found = tried(mutant, clean, asked.most_seeds, asked.first_seed)
         if not asked.json:
             print(said(found), flush=True)
         return found

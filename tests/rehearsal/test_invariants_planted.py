@@ -177,6 +177,22 @@ PLANTED = [
     ),
     Planted("P7", "rest", "UPDATE cases SET owner = ''", "an arrival is held", "till.invoice U"),
     Planted("P7", "rest", "UPDATE cases SET next_action = ''", "what to do", "U"),
+    Planted("P7", "during", "UPDATE cases SET state = 'closed'", "an arrival is held", "U"),
+    Planted(
+        "P7",
+        "during",
+        f"UPDATE dispatch_states SET state = 'rejected' WHERE dispatch_id = {LAST}",
+        "never said no",
+        "entry-N1",
+    ),
+    Planted("P7", "during", "UPDATE proofs SET verdict = 'differs'", "no proof agrees", "N1"),
+    Planted(
+        "P7",
+        "during",
+        "UPDATE cases SET reason = 'flow', words = 'this run cannot go on: a fault of ours', "
+        f"run_id = (SELECT run_id FROM runs WHERE record_key = {RECORD})",
+        "nobody foresaw",
+    ),
     Planted(
         "P7",
         "rest",

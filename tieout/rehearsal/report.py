@@ -32,6 +32,7 @@ PROMISES = {
     "P3": "Effects happen in the order of versions; a stuck key blocks only itself.",
     "P4": "Money is conserved hop by hop.",
     "P5": "Every state can be explained, and computed again from what arrived.",
+    "P6": "Nothing leaves that somebody had to agree to, and nobody did.",
     "P7": "No silent failure: everything ends in a settled state, or in a case that somebody owns.",
     "P8": "When faults stop, the backlog drains.",
     "P9": "Duplicates, order and lateness do not change the end.",

@@ -15,6 +15,7 @@ from tieout.rehearsal.invariants.p2_once import no_document_is_posted_twice_or_d
 from tieout.rehearsal.invariants.p3_in_order import effects_in_source_order
 from tieout.rehearsal.invariants.p4_conserved import money_is_conserved
 from tieout.rehearsal.invariants.p5_recomputed import every_state_can_be_recomputed
+from tieout.rehearsal.invariants.p6_approved import nothing_leaves_unapproved
 from tieout.rehearsal.invariants.p7_nothing_silent import nothing_fails_silently
 from tieout.rehearsal.invariants.p9_newest import end_state_digest, end_state_is_the_newest
 from tieout.rehearsal.invariants.p10_closed import a_closed_period_does_not_change
@@ -28,7 +29,8 @@ ALL: Mapping[str, Invariant] = {
         Invariant("P3", effects_in_source_order, BOTH),
         Invariant("P4", money_is_conserved, BOTH),
         Invariant("P5", every_state_can_be_recomputed, ("rest",)),
-        Invariant("P7", nothing_fails_silently, ("rest",)),
+        Invariant("P6", nothing_leaves_unapproved, ("rest",)),
+        Invariant("P7", nothing_fails_silently, BOTH),
         Invariant("P9", end_state_is_the_newest, ("rest",)),
         Invariant("P10", a_closed_period_does_not_change, BOTH),
     )
@@ -55,4 +57,5 @@ __all__ = [
     "no_acknowledged_event_is_lost",
     "no_document_is_posted_twice_or_dropped",
     "nothing_fails_silently",
+    "nothing_leaves_unapproved",
 ]
