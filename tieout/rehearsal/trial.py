@@ -37,12 +37,12 @@ MOST_SETTLINGS = 4
 THAW_SHARE = 0.2
 NAP_SLACK = 8.0  # seconds by which a sleeper may oversleep
 SHORTEST_NAP, LONGEST_NAP = 0.5, 3_600.0
-LONGEST_WAIT = 60.0
+SHORT_NAPS = (0.2, 0.2, 1.0, 2.0, 11.0)
 WRONG_CLOCK_SECONDS = 20.0
 REFRESH_SECONDS = 11.0  # after which periods are read anew
 
 _NEXT_DUE = """
-SELECT extract(epoch FROM min(due)) FROM (
+SELECT extract(epoch FROM min(due) FILTER (WHERE due > %(now)s)), bool_or(due <= %(now)s) FROM (
   SELECT due_at AS due FROM dispatch_states
    WHERE state IN ('planned', 'accepted', 'unknown', 'written')
   UNION ALL SELECT due_at FROM runs WHERE due_at IS NOT NULL
@@ -93,6 +93,7 @@ class Trial:
         self.told: list[Told] = []
         self._dice = script.dice("house")
         self._nap = SHORTEST_NAP
+        self._waits = 0
         cast.wipe()
         self.sources = {system for system, _ in cast.compiled.inbound}
         self.played: Played = cast.play(script, world, self._met)
@@ -260,14 +261,17 @@ class Trial:
         with self.cast.database.transaction() as connection:
             row = connection.execute(_NEXT_DUE, {"now": now}).fetchone()
         due = float(row[0]) - now.timestamp() if row and row[0] is not None else None
-        if due is None or due <= 0:
-            # Nothing is due, or what is due waits for something that only time brings (a share of
-            # a system's calls, a door): ever longer, as a worker that ticks idly all the while.
-            longest = LONGEST_NAP if due is None else LONGEST_WAIT
-            wanted = self._nap = min(self._nap * 4, longest)
+        if row and row[1] and self._waits < len(SHORT_NAPS):
+            # What is due waits for something that workers agree on tick by tick, such as shares of
+            # a system's calls: they tick on.
+            wanted = SHORT_NAPS[self._waits]
+            self._waits += 1
+        elif due is not None:
+            wanted, self._nap, self._waits = due, SHORTEST_NAP, 0
+            wanted += self._dice.uniform(0.01, NAP_SLACK)
         else:
-            self._nap = SHORTEST_NAP
-            wanted = due + self._dice.uniform(0.01, NAP_SLACK)
+            wanted = self._nap = min(self._nap * 4, LONGEST_NAP)
+            self._waits = 0
         self.world.sleep(min(wanted, max(most, 0.01)))
         return wanted < most
 
