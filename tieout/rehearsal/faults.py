@@ -20,7 +20,7 @@ class Fault:
     name: str
     where: Where
     words: str
-    most_rate: float = 0.15
+    most_rate: float = 0.1
 
 
 MENU: dict[str, Fault] = {
@@ -34,16 +34,16 @@ MENU: dict[str, Fault] = {
         Fault("drift", "people", "the rows of a stream changed their form", 0.05),
         Fault("unknown_code", "people", "a row carried a code that nobody has mapped", 0.1),
         Fault("poison", "people", "a row could not be read at all", 0.05),
-        Fault("moving_pages", "people", "rows changed while they were read page by page", 0.5),
+        Fault("moving_pages", "people", "rows changed while they were read page by page", 0.2),
         # --- the line ---
         Fault("busy", "line", "the system said 'slow down' and for how long"),
         Fault("busy_without_wait", "line", "the system said 'slow down' and not for how long"),
-        Fault("server_error", "line", "the system answered with an error of its own", 0.1),
-        Fault("slow", "line", "the answer took longer than anybody waits", 0.08),
-        Fault("cut_reply", "line", "the connection broke in the middle of the answer", 0.1),
+        Fault("server_error", "line", "the system answered with an error of its own", 0.06),
+        Fault("slow", "line", "the answer took longer than anybody waits", 0.05),
+        Fault("cut_reply", "line", "the connection broke in the middle of the answer", 0.06),
         Fault("lost_request", "line", "the request was lost, no answer came"),
         Fault("lost_reply", "line", "the request was carried out, its answer was lost"),
-        Fault("late_apply", "line", "the request was carried out after we had given up", 0.1),
+        Fault("late_apply", "line", "the request was carried out after we had given up", 0.08),
         # --- the system ---
         Fault("partial", "twin", "a part of a batch was refused in a good answer", 0.1),
         Fault("forgotten_key", "twin", "the system forgot our idempotency keys", 0.05),

@@ -165,6 +165,7 @@ class Trial:
             if worker.frozen:
                 worker.go_on()
             worker.errors.clear()  # what it ended of while the faults lasted is what they are for
+        self.played.people.settle()
         if not self._rest():
             return
         for _ in range(MOST_SETTLINGS):
