@@ -11,7 +11,7 @@ ONLY ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up down test promises mutants lint examples real-systems bench schemas browser clean
+.PHONY: help demo up down test promises nightly mutants lint examples real-systems bench schemas browser clean
 
 help:  ## Show the tasks
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ promises: $(VENV)/.ready  ## Show every promise at its full count and print the 
 
 mutants: $(VENV)/.ready  ## Plant every known kind of bug in a copy and show how soon the rehearsal finds it; ONLY=no_fence for some
 	@$(BIN)/python tools/mutants.py --jobs $(JOBS) $(if $(ONLY),$(ONLY),--write)
+
+nightly: $(VENV)/.ready  ## Twenty thousand seeds of the rehearsal
+	@TIEOUT_SEEDS=20000 $(BIN)/pytest -n 0 --timeout 86400 -m promises tests/rehearsal/test_seeds.py
 
 lint: $(VENV)/.ready  ## ruff, mypy strict, import-linter
 	@$(BIN)/ruff check .

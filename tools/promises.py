@@ -55,6 +55,7 @@ ROWS = (
         ),
         360,
     ),
+    Row("P1–P10", ("tests/rehearsal/test_seeds.py", "-m", "promises"), 2_700),
     Row("workers", ("tests/processes/test_many_workers.py", "-m", "promises"), 300),
 )
 

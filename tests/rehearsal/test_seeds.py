@@ -52,6 +52,7 @@ def told(verdict: Verdict) -> str:
     return "\n".join([verdict.ended, *failure(asked, verdict, None)])
 
 
+@pytest.mark.timeout(900)
 def test_every_promise_holds_over_a_hundred_seeds(players: Players) -> None:
     verdicts = players.play_all(scripts(0, FEW))
     failed = [one for one in verdicts if not one.held]
@@ -69,6 +70,7 @@ def test_a_seed_that_once_failed_holds(players: Players, seed: int) -> None:
     assert verdict.held, told(verdict)
 
 
+@pytest.mark.timeout(600)
 def test_the_same_seed_is_the_same_run_in_whatever_process(players: Players) -> None:
     """Twenty plays of one seed by two processes that play others in between."""
     mixed = [draw(seed, chosen("")) for _ in range(20) for seed in (7, 1)]
@@ -77,7 +79,7 @@ def test_the_same_seed_is_the_same_run_in_whatever_process(players: Players) -> 
 
 
 @pytest.mark.promises
-@pytest.mark.timeout(4_000)
+@pytest.mark.timeout(86_400)
 def test_two_thousand_seeds(promise: Keeper) -> None:
     began = clock.monotonic()
     with corner_players() as some:
