@@ -79,6 +79,7 @@ schemas: $(VENV)/.ready  ## Write the generated reference pages again
 	@$(BIN)/python -m tieout.rules.reference docs/reference/expressions.md
 	@$(BIN)/python -m tieout.cli.reference docs/reference
 	@$(BIN)/python tools/connector_page.py
+	@$(BIN)/python tools/fault_table.py
 
 clean:  ## Remove the environment and the demo
 	@for demo in .demo/*/landscape.yaml; do test ! -f $$demo || $(BIN)/tieout down --landscape $$(dirname $$demo); done
