@@ -39,7 +39,7 @@ def collect(context: Context, *, at_once: bool = False) -> Collected:
     """
     came = NOTHING
     stuck: set[str] = set()
-    for one in _open_streams(context):
+    for one in _due_streams(context, at_once):
         if one.system in stuck:
             continue
         try:
@@ -51,8 +51,9 @@ def collect(context: Context, *, at_once: bool = False) -> Collected:
     return came
 
 
-def _open_streams(context: Context) -> list[Stands]:
-    """How the streams stand that we may read now, in one look; none while we cannot keep up."""
+def _due_streams(context: Context, at_once: bool) -> list[Stands]:
+    """The streams that have something to do for us now, in one look; none while we cannot keep up,
+    and none of a system that must not be called."""
     ours = [
         (system, stream)
         for system, spec in context.landscape.systems.items()
@@ -61,11 +62,24 @@ def _open_streams(context: Context) -> list[Stands]:
     ]
     if not ours:
         return []
-    with context.transaction() as connection:
-        if pacing.overfull(connection) is not None:
+    with context.looking() as connection:
+        due = [one for one in where(connection, ours) if at_once or _is_due(context, one)]
+        if not due or pacing.overfull(connection) is not None:
             return []  # it stays where it is until we have caught up
-        shut = {system for system in dict(ours) if trouble.paused(connection, system) is not None}
-        return [one for one in where(connection, ours) if one.system not in shut]
+        systems = dict.fromkeys(one.system for one in due)
+        shut = {system for system in systems if trouble.paused(connection, system) is not None}
+    return [one for one in due if one.system not in shut]
+
+
+def _is_due(context: Context, one: Stands) -> bool:
+    return (
+        one.hinted or one.comparing or _poll_is_due(context, one) or sweeping.is_due(context, one)
+    )
+
+
+def _poll_is_due(context: Context, one: Stands) -> bool:
+    wait = dt.timedelta(seconds=context.environment_of(one.system).poll_seconds)
+    return one.read_at is None or one.read_at + wait <= clock.now()
 
 
 def _work_on(context: Context, one: Stands, at_once: bool) -> Collected:
@@ -73,8 +87,7 @@ def _work_on(context: Context, one: Stands, at_once: bool) -> Collected:
     came = _hinted(context, one.system, one.stream) if one.hinted else NOTHING
     if one.comparing:
         return came + comparing.go_on(context, one.system, one.stream)
-    wait = dt.timedelta(seconds=context.environment_of(one.system).poll_seconds)
-    if at_once or one.read_at is None or one.read_at + wait <= clock.now():
+    if at_once or _poll_is_due(context, one):
         try:
             came += _poll(context, one.system, one.stream)
         except CursorExpired as expired:

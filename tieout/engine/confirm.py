@@ -25,13 +25,16 @@ MOST_PER_LOOK = 500  # or what one writing call may carry, if that is more
 def confirm(context: Context) -> int:
     """Look at everything written or unknown that is due; returns how many were looked at."""
     looked = 0
-    for state in ("written", "unknown"):
-        with context.looking() as connection:
-            streams = dispatches.due_streams(
+    with context.looking() as connection:
+        due = [
+            (state, *one)
+            for state in ("written", "unknown")
+            for one in dispatches.due_streams(
                 connection, context.compiled.targets, context.partitions(), state
             )
-        for system, stream in streams:
-            looked += _look(context, system, stream, state)
+        ]
+    for state, system, stream in due:
+        looked += _look(context, system, stream, state)
     return looked
 
 

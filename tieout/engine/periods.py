@@ -24,15 +24,15 @@ def refresh(context: Context) -> None:
         connector = context.connector(system)
         if f"poll:{system}" not in context.leases or not isinstance(connector, HasPeriods):
             continue
-        with context.transaction() as connection:
-            if trouble.paused(connection, system) is not None:
-                continue
+        with context.looking() as connection:
             row = connection.execute(
                 "SELECT max(read_at) FROM periods WHERE system = %s", (system,)
             ).fetchone()
-        age_limit = clock.now() - dt.timedelta(seconds=REFRESH_SECONDS)
-        if row is not None and row[0] is not None and row[0] > age_limit:
-            continue
+            age_limit = clock.now() - dt.timedelta(seconds=REFRESH_SECONDS)
+            if row is not None and row[0] is not None and row[0] > age_limit:
+                continue
+            if trouble.paused(connection, system) is not None:
+                continue
         try:
             with pacing.reading(context, system):
                 statuses = trouble.guarded(partial(_read, context, system, connector))
