@@ -188,7 +188,7 @@ class Worker:
             kind: [name for name in names if name.startswith(kind)]
             for kind in ("partition:", "poll:")
         }
-        if self._told == self.context.landscape.content_hash and self.context.leases:
+        if self._told == self.context.landscape.content_hash:
             held, free = leases.keep(connection, names, self.context.holder)
             fair = all(
                 len(held.intersection(some)) <= -(-len(some) // turning) for some in shares.values()

@@ -14,7 +14,7 @@ from tieout.rehearsal.faults import MENU
 
 SHARE_OF_FAULTS = 0.4  # of the menu, in one seed
 EVENTS = (100, 130)
-BURSTS = (4, 6)
+BURSTS = (3, 5)
 WORKERS = (1, 2, 2, 3)
 
 

@@ -31,13 +31,13 @@ from tieout.rehearsal.world import SeededWorld
 from tieout.store.leases import LEASE_SECONDS
 
 STARTS_AT = dt.datetime(2028, 2, 28, 22, 0, tzinfo=dt.UTC)  # a leap day is ahead
-MOST_STEPS_PER_BURST = 60
+MOST_STEPS_PER_BURST = 30
 MOST_QUIET_STEPS = 200
 MOST_SETTLINGS = 4
 THAW_SHARE = 0.2
-NAP_SLACK = 8.0  # seconds by which a sleeper may oversleep
+NAP_SLACK = 20.0  # seconds by which a sleeper may oversleep
 SHORTEST_NAP, LONGEST_NAP = 0.5, 3_600.0
-SHORT_NAPS = (0.2, 0.2, 1.0, 2.0, 11.0)
+SHORT_NAPS = (0.3, 2.0, 11.0)
 WRONG_CLOCK_SECONDS = 20.0
 REFRESH_SECONDS = 11.0  # after which periods are read anew
 
