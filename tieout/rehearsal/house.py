@@ -19,7 +19,7 @@ from tieout.engine.compiled import Compiled
 from tieout.engine.context import Context
 from tieout.engine.worker import Tick, Worker
 from tieout.landscape.schema import Landscape
-from tieout.ports.connector import InboundCall, Received
+from tieout.ports.connector import InboundCall, NotGenuine, Received, Unreadable
 from tieout.ports.http import Transport
 from tieout.rehearsal.acting import Actor, Stage, State
 from tieout.rehearsal.server import RehearsedDatabase
@@ -167,6 +167,9 @@ class Intake:
     house: House
     actor: Actor = field(default_factory=lambda: Actor("intake"))
 
+    refused: bool = False
+    """The last one was turned away for good: its sender hears 4xx and gives up in the end."""
+
     def take(self, system: str, call: InboundCall) -> Received | None:
         """Deliver one webhook; returns what it meant if it was acknowledged, else None."""
         answered: list[Received] = []
@@ -178,6 +181,7 @@ class Intake:
         state = self.house.stage.turn(self.actor, work)
         if state == "frozen":  # an intake that stands still is a slow answer
             state = self.house.stage.go_on(self.actor)
+        self.refused = isinstance(self.actor.error, NotGenuine | Unreadable)
         if state != "done":
             self.actor = Actor("intake")
             return None

@@ -248,10 +248,12 @@ class Trial:
         letters = post.due(all_of_them=self.quiet)
         for system, call in letters:
             received = self.intake.take(system, call)
-            if received is None:
+            if received is None and not self.intake.refused:
                 post.again(system, call)
                 continue
             post.acknowledged(system, call)
+            if received is None:
+                continue
             at = self.world.true_time
             self.told.append(Told(system, call.stream, call.body, at, received))
         return len(letters)
