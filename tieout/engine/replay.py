@@ -84,13 +84,15 @@ def replay(
             _settle_doubts(connection, chosen, landed, target_id)
         _read_again(connection, held)
         _run_again(connection, context, stuck)
-        audit.action(
-            connection,
-            context.actor,
-            "replay",
-            {"cases": list(found.cases), "any_id": any_id, "reason": reason, "landed": landed}
-            | ({"target_id": target_id} if target_id else {}),
-        )
+        told: dict[str, object] = {
+            "cases": list(found.cases),
+            "any_id": any_id,
+            "reason": reason,
+            "landed": landed,
+        }
+        if target_id:
+            told["target_id"] = target_id
+        audit.action(connection, context.actor, "replay", told)
         connection.execute("SELECT pg_notify('tieout_work', 'replay')")
     return found
 
