@@ -9,7 +9,7 @@ import pytest
 
 from tests.engine.house import House
 from tests.engine.test_flow import net_invoiced, order, totals
-from tieout.engine import judging
+from tieout.engine import dispatch, flow, judging
 from tieout.engine.context import Context
 from tieout.engine.replay import NotOneDocument, replay
 from tieout.ports.connector import Idempotency
@@ -401,3 +401,20 @@ def test_what_the_system_called_it_is_kept_when_it_does_not_show_it_yet(
     waiting = home.rows("SELECT stream, target_id FROM dispatches WHERE state = 'written'")
     assert waiting
     assert all(target for _, target in waiting)
+
+
+def test_a_posting_that_waited_until_its_period_was_closed_does_not_leave(home: House) -> None:
+    order(home)
+    planned = "SELECT count(*) FROM dispatches WHERE stream = 'invoice' AND state = 'planned'"
+    for _ in range(20):
+        home.go_on(0.1)
+        if home.one(planned):
+            break
+    assert home.one(planned) == 1
+    with home.database.transaction() as connection:
+        connection.execute("UPDATE periods SET state = 'closed' WHERE system = 'netsuite'")
+    dispatch.send(home.engine)
+    assert home.lines["netsuite"].sent("POST", INVOICE) == 0
+    flow.advance(home.engine)
+    assert ("period_closed", "period gate") in home.open_cases()
+    assert home.run_states() == ["held"]

@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 
 from tieout import clock
-from tieout.engine import judging, pacing, trouble
+from tieout.engine import judging, pacing, periods, trouble
 from tieout.engine.calls import LANDED, Answer, Call, answer_of
 from tieout.engine.context import Context
 from tieout.engine.judging import Verdicts
@@ -30,7 +30,7 @@ from tieout.finance.outcome import (
     Written,
 )
 from tieout.ports.connector import Document, Write
-from tieout.store import dispatches, documents, intents, proofs
+from tieout.store import dispatches, documents, intents, proofs, runs
 from tieout.store.database import Connection
 from tieout.store.dispatches import Change, Dispatch
 from tieout.store.proofs import Attempt
@@ -191,6 +191,7 @@ def _begin(context: Context, system: str, stream: str, rooms: Rooms) -> Call | N
                 known=context.warm.dispatches,
             )
         ]
+        batch = _still_open(context, connection, system, stream, batch)
         if not batch:
             return None
         writes = as_writes(connection, batch)
@@ -199,6 +200,21 @@ def _begin(context: Context, system: str, stream: str, rooms: Rooms) -> Call | N
     rooms.take(system, 1 if batched else len(batch))
     context.warm.sent(one.dispatch_id for one in sent)
     return Call("send", system, stream, tuple(sent), tuple(writes), clock.now())
+
+
+def _still_open(
+    context: Context, connection: Connection, system: str, stream: str, batch: list[Dispatch]
+) -> list[Dispatch]:
+    """Those that may leave. A plan that waited until its period was closed is dropped, and its run
+    decides anew: it meets the gate, and a person."""
+    fresh = [one.dispatch_id for one in batch if not one.attempts]
+    late = periods.overtaken(context, connection, system, stream, fresh)
+    if not late:
+        return batch
+    dispatches.supersede(connection, sorted(late))
+    waiting = [str(one.document_id) for one in batch if one.dispatch_id in late]
+    runs.wake(connection, "document", waiting)
+    return [one for one in batch if one.dispatch_id not in late]
 
 
 def _job_under_way(connection: Connection, system: str, stream: str) -> bool:

@@ -116,3 +116,23 @@ def closed_periods(
         )
         for key, day, period in rows
     }
+
+
+def overtaken(
+    context: Context, connection: Connection, system: str, stream: str, planned: Sequence[int]
+) -> set[int]:
+    """Those of these plans whose day has been closed since they were made: their own, or that of
+    what they take back. They must not leave any more."""
+    if not context.compiled.streams[system, stream].posts:
+        return set()
+    rows = connection.execute(
+        "SELECT DISTINCT i.dispatch_id::text, r.accounting_date FROM intents i "
+        "LEFT JOIN intents last ON last.dispatch_id = i.previous "
+        "JOIN records r ON r.record_type = i.record_type AND r.record_key = i.record_key "
+        "AND r.version IN (i.record_version, last.record_version) "
+        "WHERE i.dispatch_id = ANY(%s) AND r.accounting_date IS NOT NULL ORDER BY 1, 2",
+        (list(planned),),
+    ).fetchall()
+    days = [(str(dispatch_id), day) for dispatch_id, day in rows]
+    shut = closed_periods(context, connection, system, stream, days)
+    return {int(dispatch_id) for dispatch_id, closed in shut.items() if closed is not None}

@@ -45,20 +45,20 @@ MENU: dict[str, Fault] = {
         Fault("lost_reply", "line", "the request was carried out, its answer was lost"),
         Fault("late_apply", "line", "the request was carried out after we had given up", 0.08),
         # --- the system ---
-        Fault("partial", "twin", "a part of a batch was refused in a good answer", 0.1),
-        Fault("forgotten_key", "twin", "the system forgot our idempotency keys", 0.05),
-        Fault("restore", "twin", "the system was restored to an older state", 0.02),
-        Fault("period_close", "twin", "an accounting period was closed meanwhile", 0.05),
+        Fault("partial", "twin", "a part of a batch was refused in a good answer", 0.3),
+        Fault("forgotten_key", "twin", "the system forgot our idempotency keys", 0.2),
+        Fault("restore", "twin", "the system was restored to an older state", 0.1),
+        Fault("period_close", "twin", "an accounting period was closed meanwhile", 0.5),
         # --- our house ---
         Fault("crash", "house", "a worker died", 0.02),
         Fault("zombie", "house", "a worker stood still until its lease was over", 0.01),
         Fault("database_restart", "house", "the database was restarted", 0.02),
         Fault("disk_full", "house", "the database's disk was full", 0.01),
-        Fault("clock_jump", "house", "a clock jumped or went wrong", 0.05),
+        Fault("clock_jump", "house", "a clock jumped or went wrong", 0.2),
         # --- our desk ---
-        Fault("mapping_change", "desk", "a mapping was changed while records were under way", 0.03),
-        Fault("approval_revoked", "desk", "an approval was taken back", 0.05),
-        Fault("replay_again", "desk", "an operator replayed what had been replayed", 0.1),
+        Fault("mapping_change", "desk", "a mapping was changed while records were under way", 0.2),
+        Fault("approval_revoked", "desk", "an approval was taken back", 0.3),
+        Fault("replay_again", "desk", "an operator replayed what had been replayed", 0.3),
     )
 }  # fmt: skip
 

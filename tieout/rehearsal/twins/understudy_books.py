@@ -22,6 +22,7 @@ from tieout.rehearsal.twins.base import Applied, Effect
 SNAPSHOT_EVERY = 8  # writes that took effect
 MOST_SNAPSHOTS = 3
 LONGEST_STORED_ERROR_SECONDS = 600.0  # an error kept for longer than that is not planted
+NOTICE_SECONDS = 60.0  # after which whoever asks now and then knows that a month is closed
 FIRST_ID = 1_000
 
 
@@ -69,13 +70,16 @@ Papers = dict[tuple[str, str], Paper]  # by stream and target id
 
 
 class Books:
-    """All documents of one system. `closed` are the months (2026-03) in which nothing is posted."""
+    """All documents of one system. `closed` are the months (2026-03) in which nothing is to be
+    posted, with when they were closed; those of them that are `lenient` are closed for people, and
+    the system itself takes what comes."""
 
     def __init__(self, streams: Mapping[str, Stream]) -> None:
         self.streams = streams
         self.papers: Papers = {}
         self.applied: list[Applied] = []
-        self.closed: set[str] = set()
+        self.closed: dict[str, float] = {}
+        self.lenient: set[str] = set()
         self.partial: random.Random | None = None
         self.late_by = 0.0  # how long ago that came which is taken now
         self._by_reference: dict[tuple[str, str], list[str]] = {}
@@ -125,7 +129,7 @@ class Books:
     def _decide(self, stream: str, one: Asked, own: Mapping[str, bool]) -> Answer:
         before = self._paper_of(stream, one)
         shut = self._closed_for(stream, one, before)
-        if shut:
+        if shut and shut not in self.lenient:
             words = f"the accounting period {shut} is closed"
             return Answer(422, "", PERIOD_CLOSED, words)
         if one.action == "create":
@@ -171,11 +175,19 @@ class Books:
             self._snapshots = [*self._snapshots, dict(self.papers)][-MOST_SNAPSHOTS:]
         if (stream, paper.target_id) not in self.papers:
             self._by_reference.setdefault((stream, one.reference), []).append(paper.target_id)
-        self.papers[stream, paper.target_id] = paper
         says = digest_bytes(one.body.encode())
         facts = paper.end_facts or paper.facts
-        done = Applied(stream, one.reference, one.action, says, paper.target_id, facts, clock.now())
-        self.applied.append(done)
+        at = clock.now()
+        closed = self._long_closed(stream, one, self.papers.get((stream, paper.target_id)))
+        self.papers[stream, paper.target_id] = paper
+        self.applied.append(
+            Applied(stream, one.reference, one.action, says, paper.target_id, facts, at, closed)
+        )
+
+    def _long_closed(self, stream: str, one: Asked, before: Paper | None) -> bool:
+        """Whether this touches a month that has been closed for so long that everybody knows."""
+        since = self.closed.get(self._closed_for(stream, one, before))
+        return since is not None and clock.monotonic() - self.late_by - since > NOTICE_SECONDS
 
     def _new_id(self, stream: str, one: Asked) -> str:
         """The key that the document names, as tables have it, or the next number."""
@@ -236,7 +248,7 @@ class Books:
             if self.streams[one.stream].posts
             for day in self._days(one.stream, one.facts)
         }
-        return sorted(found - self.closed)
+        return sorted(found - set(self.closed))
 
     def lag_seconds(self, stream: str) -> float:
         """How long the search lags behind: within what the stream declares, beside the flight."""
