@@ -231,3 +231,24 @@ def test_of_secrets_that_begin_alike_nothing_is_left() -> None:
     secrets = {str(size): "canary-token-secret"[:size] for size in range(6, 20)}
     at = Session("ledger", {}, secrets, lambda request: Response(200), NoSignIn())
     assert at.redact("it was canary-token-secret.") == "it was •••."
+
+
+def test_a_process_that_stood_still_for_too_long_sends_nothing_any_more() -> None:
+    """Found by the rehearsal: a worker stood still between its intent and its call, a successor
+    looked, found nothing and sent; then the first went on, and the document was there twice."""
+    sent: list[Request] = []
+
+    def transport(request: Request) -> Response:
+        sent.append(request)
+        return Response(200)
+
+    at = Session("crm", {}, {}, transport, NoSignIn())
+    holds = True
+    at.may_leave = lambda: holds
+    assert at.send(Request("POST", "http://127.0.0.1/x")).status == 200
+    holds = False
+    with pytest.raises(NoAnswer) as refused:
+        at.send(Request("POST", "http://127.0.0.1/x"))
+    assert refused.value.never_sent
+    assert refused.value.held_back
+    assert len(sent) == 1

@@ -41,6 +41,7 @@ class Context:
     actor: str = "tieout"
     holder: uuid.UUID = field(default_factory=clock.new_id)
     leases: dict[str, int] = field(default_factory=dict)
+    leases_until: float = float("inf")  # when they end unless they are renewed (monotonic)
     transports: Mapping[str, Transport] = field(default_factory=dict)
     warm: Warm = field(default_factory=Warm)
     pacer: Pacer = field(default_factory=Pacer)
@@ -66,6 +67,11 @@ class Context:
         with self.database.transaction() as connection:
             leases.hold(connection, self.leases, self.holder)
             yield connection
+
+    def leases_hold(self) -> bool:
+        """Whether our leases are surely ours still. A process that stood still between its intent
+        and its call must not send it any more: a successor may have looked, and decided."""
+        return not self.leases or clock.monotonic() < self.leases_until
 
     def moved_at(self) -> float:
         """When this process last began a transaction or ended a call (monotonic)."""
@@ -111,6 +117,7 @@ class Context:
             opened = self._sessions[system]
             opened.transport = watched(opened.transport, system)
             opened.counts = partial(TALLY.call, system)
+            opened.may_leave = self.leases_hold
         return self._sessions[system]
 
     def close(self) -> None:

@@ -55,7 +55,8 @@ class Heartbeat:
     def beat(self) -> bool:
         """Renew once; False when the work beside it hangs, or the database does not answer, which
         the work will meet by itself."""
-        still = clock.monotonic() - self._context.moved_at()
+        began = clock.monotonic()
+        still = began - self._context.moved_at()
         hangs = still > self._hang_seconds
         moved_at = clock.now() - dt.timedelta(seconds=still if hangs else 0.0)
         try:
@@ -63,8 +64,10 @@ class Heartbeat:
                 workers.moved(connection, self._context.holder, moved_at)
                 if hangs:
                     return False
-                leases.renew(connection, self._context.holder)
+                kept = leases.renew(connection, self._context.holder)
         except (psycopg.Error, PoolTimeout):
             self.missed += 1
             return False
+        if kept >= len(self._context.leases):  # else somebody has taken over
+            self._context.leases_until = began + leases.LEASE_SECONDS
         return True

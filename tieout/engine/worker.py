@@ -94,6 +94,11 @@ def lease_names(context: Context) -> list[str]:
     ]
 
 
+def _by_kind(names: list[str]) -> list[list[str]]:
+    """Leases of which each worker has an even share: partitions, and polls."""
+    return [[name for name in names if name.startswith(kind)] for kind in ("partition:", "poll:")]
+
+
 class Worker:
     """Takes leases, keeps them, and ticks until told to stop."""
 
@@ -168,35 +173,43 @@ class Worker:
         unchanged = self._told == self.context.landscape.content_hash
         if unchanged and clock.monotonic() - self._renewed_at < RENEW_SECONDS:
             return
+        began = clock.monotonic()
         before = set(self.context.leases)
         with self.context.database.transaction() as connection:
-            self.context.leases = self._share(connection)
-            if before - set(self.context.leases):
-                leases.say_free(connection)
+            undisputed = unchanged and self._are_undisputed(connection)
+        # In a transaction of its own: who has renewed rows must not then wait for others' rows.
+        if not undisputed:
+            with self.context.database.transaction() as connection:
+                self.context.leases = self._share(connection)
+                if before - set(self.context.leases):
+                    leases.say_free(connection)
         if before != set(self.context.leases):
             event("leases", held=len(self.context.leases), before=len(before))
         self._told = self.context.landscape.content_hash
         self._renewed_at = clock.monotonic()
+        self.context.leases_until = began + LEASE_SECONDS
         if set(self.context.leases) - before:
             dispatch.recover(self.context)
+
+    def _are_undisputed(self, connection: Connection) -> bool:
+        """Keep what we have; whether that is our part, and nothing is free, as it nearly always
+        is."""
+        names = lease_names(self.context)
+        held, free = leases.keep(connection, names, self.context.holder)
+        turning = max(1, workers.turning(connection, LEASE_SECONDS))
+        return (
+            not free
+            and held == set(self.context.leases)
+            and all(
+                len(held.intersection(some)) <= -(-len(some) // turning) for some in _by_kind(names)
+            )
+        )
 
     def _share(self, connection: Connection) -> dict[str, int]:
         """Our part of the work: as much as there is for each worker that turns, rounded up."""
         turning = max(1, workers.turning(connection, LEASE_SECONDS))
-        names = lease_names(self.context)
-        shares = {
-            kind: [name for name in names if name.startswith(kind)]
-            for kind in ("partition:", "poll:")
-        }
-        if self._told == self.context.landscape.content_hash:
-            held, free = leases.keep(connection, names, self.context.holder)
-            fair = all(
-                len(held.intersection(some)) <= -(-len(some) // turning) for some in shares.values()
-            )
-            if fair and not free and held == set(self.context.leases):
-                return self.context.leases  # as nearly always
         taken: dict[str, int] = {}
-        for some in shares.values():
+        for some in _by_kind(lease_names(self.context)):
             taken |= leases.take(
                 connection,
                 some,

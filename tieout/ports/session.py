@@ -66,6 +66,7 @@ class Session:
     timeout_seconds: float = 30.0
     opens: Callable[[], Line] | None = None  # makes the line, on first use
     counts: Callable[[str, int], None] | None = None  # (answer, milliseconds) of work over a line
+    may_leave: Callable[[], bool] | None = None  # asked at the last moment before a call leaves
     limits: LimitTable = field(default_factory=LimitTable, repr=False)
     turn: Turn | None = field(default=None, repr=False)  # what the engine watches of its calls
     evidence: deque[Exchange] = field(default_factory=lambda: deque(maxlen=MOST_EVIDENCE))
@@ -132,6 +133,7 @@ class Session:
                 self.turn.line_used()
             clock.reach("before_send")
             try:
+                self._leave()
                 yield
                 clock.reach("after_send")
             except Exception as error:
@@ -194,6 +196,7 @@ class Session:
         excerpt = ""
         clock.reach("before_send")
         try:
+            self._leave()
             response = self.transport(
                 request
                 if request.timeout_seconds is not None
@@ -227,6 +230,14 @@ class Session:
                     int((clock.monotonic() - started) * 1000),
                     self.redact(excerpt)[:EXCERPT_BYTES],
                 )
+            )
+
+    def _leave(self) -> None:
+        """Raises NoAnswer, held back, when nothing may leave from here any more."""
+        if self.may_leave is not None and not self.may_leave():
+            raise NoAnswer(
+                "this process stood still for longer than its leases last; it did not send this",
+                held_back=True,
             )
 
     def _excerpt(self, response: Response) -> str:

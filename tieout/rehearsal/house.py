@@ -106,6 +106,11 @@ class VirtualWorker:
         self.deaths += 1
         self.actor = Actor(self.name)
 
+    def beat(self) -> None:
+        """What its heartbeat tells the process itself."""
+        if self._context is not None and not self.frozen:
+            self._context.leases_until = clock.monotonic() + LEASE_SECONDS
+
     def renew(self) -> None:
         """Take up the landscape that is in force, as a worker does between two ticks."""
         if self._context is not None:
@@ -154,6 +159,8 @@ def beat(database: RehearsedDatabase, workers: Sequence[VirtualWorker]) -> None:
     living = [one.holder for one in workers if one.holder is not None and not one.frozen]
     now = clock.now()
     expires = now + dt.timedelta(seconds=LEASE_SECONDS)
+    for one in workers:
+        one.beat()
     database.admin.execute(
         "UPDATE leases SET expires_at = %s WHERE holder = ANY(%s)", (expires, living)
     )

@@ -120,6 +120,7 @@ class Sessions:
         return self._opens()
 
     def close(self) -> None:
+        """Hang up every session that nobody uses."""
         while self._idle:
             self._idle.pop().close()
 
@@ -162,4 +163,5 @@ class RehearsedDatabase(Database):
         ).fetchall()
         for pid, _ in rows:
             self.until_gone(int(pid))
+        self._pool.close()  # whether their ends are noticed in time must not be left to chance
         return len(rows)
