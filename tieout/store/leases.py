@@ -20,10 +20,11 @@ LEASE_SECONDS = 15.0
 FREE = "leases"  # what is said on the work channel when leases are free
 
 
-# The life keys of holders that live; a query.
+# The life keys of holders that live; a query. The view shows the locks of all databases.
 LIVING = (
     "(SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks "
-    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted)"
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 
 
