@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from unittest.mock import patch
 
 import tieout
 from tests.rehearsal.connector import CONNECTORS, LANDSCAPE
@@ -49,8 +50,8 @@ def main() -> None:
     """Play until nobody asks any more."""
     logs.silent()
     known = {**registry.connectors(), **CONNECTORS}
-    registry.connectors = lambda: known  # type: ignore[assignment]
     with (
+        patch.object(registry, "connectors", lambda: known),
         private_server("corner") as server,
         open_cast(LANDSCAPE, "", server, "mutant") as cast,
     ):

@@ -132,8 +132,8 @@ class Session:
             if self.turn is not None:
                 self.turn.line_used()
             clock.reach("before_send")
+            self._refuse_to_leave_late()
             try:
-                self._leave()
                 yield
                 clock.reach("after_send")
             except Exception as error:
@@ -195,8 +195,8 @@ class Session:
         status: int | None = None
         excerpt = ""
         clock.reach("before_send")
+        self._refuse_to_leave_late()
         try:
-            self._leave()
             response = self.transport(
                 request
                 if request.timeout_seconds is not None
@@ -232,8 +232,8 @@ class Session:
                 )
             )
 
-    def _leave(self) -> None:
-        """Raises NoAnswer, held back, when nothing may leave from here any more."""
+    def _refuse_to_leave_late(self) -> None:
+        """Raises NoAnswer, held back: no word about the system, which was not asked."""
         if self.may_leave is not None and not self.may_leave():
             raise NoAnswer(
                 "this process stood still for longer than its leases last; it did not send this",
