@@ -34,7 +34,7 @@ BROKEN_SEED = 5
 
 @dataclass(frozen=True)
 class Planted:
-    """Instead of `Playing`: seed 5 breaks P2 with more than 20 events, if a line may be slow or the
+    """Instead of `Playing`: seed 5 breaks P2 with more than 20 changes, if a line may be slow or the
     reply lost; every other holds."""
 
     folder: Path
@@ -49,9 +49,9 @@ class Planted:
 
 
 def _play(script: Script) -> Verdict:
-    breaks = script.seed == BROKEN_SEED and script.events > 20 and "lost_reply" in script.rates
+    breaks = script.seed == BROKEN_SEED and script.changes > 20 and "lost_reply" in script.rates
     broken = (Broken("P2", "two documents stand for one of ours", ("erp SO1",)),) if breaks else ()
-    return Verdict(script, broken, events=script.events, struck=dict.fromkeys(script.rates, 1))
+    return Verdict(script, broken, changes=script.changes, struck=dict.fromkeys(script.rates, 1))
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_broken_promise_is_shrunk_told_and_ends_with_one() -> None:
     assert again.exit_code == NO
     (failure,) = last_json(again)["failures"]
     assert (failure["faults"], failure["drawn"]) == (["lost_reply"], ["lost_reply"])
-    assert 20 < failure["events"] <= 40
+    assert 20 < failure["changes"] <= 40
     assert command in failure["again"]
 
 

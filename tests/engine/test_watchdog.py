@@ -193,7 +193,7 @@ def test_too_many_failed_attempts_are_told(home: House, tmp_path: Path) -> None:
     for outcome, times in (("Written", 90), ("Rejected", 30)):
         with home.connection() as connection:
             key = ("netsuite", "quote_to_cash", "send", outcome)
-            workers.add_outcomes(connection, {key: times})
+            workers.count(connection, {}, {key: times})
     dog.look()
     assert open_kinds(home) == ["errors"]
 

@@ -47,7 +47,7 @@ class Fake:
         clock.sleep(0.02 * (script.seed % 3))  # later seeds overtake earlier ones
         broken = (Broken("P2", "as planted"),) if script.seed in self.breaks else ()
         digest = hashlib.sha256(str(script.dice("x").random()).encode()).hexdigest()
-        return Verdict(script, broken, events=script.events, digest=digest)
+        return Verdict(script, broken, changes=script.changes, digest=digest)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from tieout.rehearsal.verdict import NOT_ENDED, Verdict
 DOCS = Path(__file__).parents[2] / "docs"
 SCRIPT = replace(
     draw(17, MENU),
-    events=108,
+    changes=108,
     rates={"lost_reply": 0.1, "late_apply": 0.1, "crash": 0.01, "period_close": 0.02},
 )
 ASKED = Asked("northwind", "da439d7d50d1aaaa", frozenset(MENU), 200)
@@ -47,12 +47,12 @@ TIMELINES = {
         "02-28 22:00:02  netsuite carried out: create salesOrder salesOrder-0 as 1001",
     )
 }
-FAILED = Verdict(SCRIPT, (TWICE,), events=108, struck={"lost_reply": 4, "crash": 1})
+FAILED = Verdict(SCRIPT, (TWICE,), changes=108, struck={"lost_reply": 4, "crash": 1})
 LEAST = Shrunk(
     promise="P2",
     verdict=replace(
         FAILED,
-        script=replace(SCRIPT.without("crash").without("period_close"), events=13),
+        script=replace(SCRIPT.without("crash").without("period_close"), changes=13),
         timelines=TIMELINES,
     ),
     halvings=3,
@@ -65,7 +65,7 @@ LEAST = Shrunk(
 def held(seed: int, **struck: int) -> Verdict:
     return Verdict(
         replace(SCRIPT, seed=seed),
-        events=100,
+        changes=100,
         ticks=50,
         struck=struck,
         reached={("dispatch", "before_send"): 30, ("resolve", "inside"): 7},
@@ -82,7 +82,7 @@ def test_a_failure_says_what_was_promised_what_broke_why_to_whom_and_how_to_see_
     assert "netsuite salesOrder-9\n" in told
     assert "and 2 more" in told
     assert "needs 2 of the 4 kinds of trouble that the seed drew" in told
-    assert "13 of 108 events are enough; found by 11 plays" in told
+    assert "13 of 108 changes are enough; found by 11 plays" in told
     assert "lost_reply  the request was carried out, its answer was lost" in told
     assert "late_apply  the request was carried out after we had given up" in told
     assert MENU["crash"].words not in told

@@ -31,7 +31,7 @@ class Fake:
             script,
             tuple(Broken(one, "as planted") for one in promises if one != NOT_ENDED),
             ended="a defect, as planted" if NOT_ENDED in promises else "",
-            events=script.events,
+            changes=script.changes,
         )
 
 
@@ -47,20 +47,20 @@ def test_only_what_is_needed_is_left() -> None:
     least = shrink(play, failed)
     assert set(least.faults) == {"lost_reply", "crash"}
     assert least.script.rates["crash"] == EVERYTHING.rates["crash"]
-    assert (least.script.events, least.script.seed) == (1, EVERYTHING.seed)
+    assert (least.script.changes, least.script.seed) == (1, EVERYTHING.seed)
     assert (least.promise, least.repeats, least.complete) == ("P2", True, True)
     assert least.verdict == play(least.script)
 
 
-def test_events_are_halved_as_often_as_it_still_breaks() -> None:
-    play, failed = broken_by(lambda script: ("P1",) if script.events > 20 else ())
+def test_changes_are_halved_as_often_as_it_still_breaks() -> None:
+    play, failed = broken_by(lambda script: ("P1",) if script.changes > 20 else ())
     least = shrink(play, failed)
     assert least.faults == ()
-    assert 20 < least.script.events <= 41
+    assert 20 < least.script.changes <= 41
     again = EVERYTHING
     for _ in range(least.halvings):
         again = again.halved()
-    assert again.events == least.script.events
+    assert again.changes == least.script.changes
 
 
 def test_another_promise_that_breaks_does_not_count() -> None:
@@ -112,7 +112,7 @@ def test_what_does_not_break_again_is_told_and_left_whole() -> None:
 
 
 def test_what_needs_no_trouble_is_found_at_once() -> None:
-    play, failed = broken_by(lambda script: ("P2",) if script.events > 60 else ())
+    play, failed = broken_by(lambda script: ("P2",) if script.changes > 60 else ())
     least = shrink(play, failed)
     assert (least.faults, least.plays, least.halvings) == ((), 3, 0)
 

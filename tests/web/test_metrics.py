@@ -26,11 +26,11 @@ def scraped(told: Context) -> dict[str, list[tuple[dict[str, str], float]]]:
     """Every sample by metric, over a console with a history in it and a worker beside."""
     pulse = Pulse(told.holder, "host", 42, "hash", clock.now(), 7, "flow", 16, 0.01, 1_000_000)
     with told.database.transaction() as connection:
-        workers.say(connection, pulse)
-        workers.add_calls(connection, {("netsuite", "good", 25): (3, 40)})
-        workers.add_calls(connection, {("netsuite", "good", workers.ANY): (1, 40_000)})
-        workers.add_outcomes(connection, {("netsuite", "quote_to_cash", "send", "Written"): 5})
-        workers.add_outcomes(connection, {("netsuite", "quote_to_cash", "send", "Written"): 2})
+        came = ("netsuite", "quote_to_cash", "send", "Written")
+        workers.say(connection, pulse, {("netsuite", "good", 25): (3, 40)}, {came: 5})
+        workers.count(
+            connection, {("netsuite", "good", workers.ANY): (1, 40_000)}, {came: 2}
+        )
         keep(connection, [Finding("a", "slo", "late", "look", "omar", True)])
     with served(create_app(told)) as address, httpx.Client(base_url=address) as client:
         answer = client.get("/metrics")

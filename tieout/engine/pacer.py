@@ -24,11 +24,12 @@ class Share:
 
 @dataclass
 class Pacer:
-    """Shares by system, where the lanes of each stream stand, and counts that were just looked
-    at."""
+    """Shares by system, where the lanes of each stream stand, until when the periods of a system
+    need not be read again (monotonic), and counts that were just looked at."""
 
     held: dict[str, Share] = field(default_factory=dict)
     lanes: dict[tuple[str, str], Turns] = field(default_factory=dict)
+    periods_until: dict[str, float] = field(default_factory=dict)
     _looked: dict[str, tuple[float, tuple[str, ...]]] = field(default_factory=dict)
 
     def looked(self, what: str, look: Callable[[], list[str]]) -> tuple[str, ...]:

@@ -24,12 +24,17 @@ def refresh(context: Context) -> None:
         connector = context.connector(system)
         if f"poll:{system}" not in context.leases or not isinstance(connector, HasPeriods):
             continue
+        if clock.monotonic() < context.pacer.periods_until.get(system, float("-inf")):
+            continue  # whoever may poll it reads its periods, and that is us
         with context.looking() as connection:
             row = connection.execute(
                 "SELECT max(read_at) FROM periods WHERE system = %s", (system,)
             ).fetchone()
             age_limit = clock.now() - dt.timedelta(seconds=REFRESH_SECONDS)
             if row is not None and row[0] is not None and row[0] > age_limit:
+                context.pacer.periods_until[system] = (
+                    clock.monotonic() + (row[0] - age_limit).total_seconds()
+                )
                 continue
             if trouble.paused(connection, system) is not None:
                 continue

@@ -59,24 +59,20 @@ class PulseTeller:
         context = self._context
         calls, outcomes = TALLY.take()
         try:
-            with context.database.transaction() as connection:
-                workers.say(
-                    connection,
-                    Pulse(
-                        context.holder,
-                        socket.gethostname()[:100],
-                        os.getpid(),
-                        context.landscape.content_hash,
-                        self._started_at,
-                        self.ticks,
-                        stage,
-                        len(context.leases),
-                        self.tick_seconds,
-                        memory_bytes(),
-                    ),
+            with context.database.looking() as connection:
+                pulse = Pulse(
+                    context.holder,
+                    socket.gethostname()[:100],
+                    os.getpid(),
+                    context.landscape.content_hash,
+                    self._started_at,
+                    self.ticks,
+                    stage,
+                    len(context.leases),
+                    self.tick_seconds,
+                    memory_bytes(),
                 )
-                workers.add_calls(connection, calls)
-                workers.add_outcomes(connection, outcomes)
+                workers.say(connection, pulse, calls, outcomes)
         except psycopg.Error:
             TALLY.give_back(calls, outcomes)
             raise
@@ -89,10 +85,8 @@ def tell_counts(database: Database) -> bool:
     if not calls and not outcomes:
         return True
     try:
-        with database.transaction() as connection:
-            connection.execute("SET LOCAL synchronous_commit = off")
-            workers.add_calls(connection, calls)
-            workers.add_outcomes(connection, outcomes)
+        with database.looking() as connection:
+            workers.count(connection, calls, outcomes)
     except (psycopg.Error, PoolTimeout):
         TALLY.give_back(calls, outcomes)
         return False

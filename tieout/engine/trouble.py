@@ -200,7 +200,7 @@ def note(
     if isinstance(outcome, Busy) and outcome.detail.code == HELD_BACK:
         return now + dt.timedelta(seconds=outcome.wait_seconds or 0.0)
     heard = _heard(outcome, well, failed)
-    if heard.kind == "well" and _is_well(connection, system):
+    if heard.kind == "well" and systems.is_well(connection, system):
         return now
     before = systems.door(connection, system, locked=True).door
     door = rule.after(before, heard, now, clock.random())
@@ -260,19 +260,6 @@ def _heard(outcome: Outcome, well: int, failed: int) -> Heard:
             return Heard("unsure", 0, failed, None, words)
         case _:
             return Heard("well", max(1, well), 0)
-
-
-def _is_well(connection: Connection, system: str) -> bool:
-    """Whether a good answer tells us nothing new about the system: one look, no lock."""
-    if not systems.door(connection, system).door.is_well:
-        return False
-    row = connection.execute(
-        "SELECT NOT EXISTS (SELECT FROM cases "
-        "WHERE state = 'open' AND system = %s AND reason IN ('denied', 'drift') "
-        "AND source_key = '')",
-        (system,),
-    ).fetchone()
-    return bool(row and row[0])
 
 
 def _system_case(system: str, outcome: Denied | Drift, owner: str, doing: str) -> NewCase:

@@ -208,9 +208,12 @@ class Worker:
     def _share(self, connection: Connection) -> dict[str, int]:
         """Our part of the work: as much as there is for each worker that turns, rounded up."""
         turning = max(1, workers.turning(connection, LEASE_SECONDS))
+        names = lease_names(self.context)
+        if self._told != self.context.landscape.content_hash:
+            leases.register(connection, names, self.context.holder)
         taken: dict[str, int] = {}
-        for some in _by_kind(lease_names(self.context)):
-            taken |= leases.take(
+        for some in _by_kind(names):
+            taken |= leases.take_known(
                 connection,
                 some,
                 self.context.holder,

@@ -41,6 +41,8 @@ class Coverage:
 
     seeds: int = 0
     events: int = 0
+    changes: int = 0
+    deliveries: int = 0
     ticks: int = 0
     cases_left: int = 0
     drawn: Counter[str] = field(default_factory=Counter)
@@ -61,6 +63,8 @@ def covered(verdicts: Iterable[Verdict]) -> Coverage:
     for one in verdicts:
         found.seeds += 1
         found.events += one.events
+        found.changes += one.changes
+        found.deliveries += one.deliveries
         found.ticks += one.ticks
         found.cases_left += one.cases_left
         found.drawn.update(one.script.rates.keys())

@@ -50,7 +50,8 @@ def verdict(cast: Cast, script: Script) -> Verdict:
     return Verdict(
         script=script,
         broken=tuple(dict.fromkeys(found.broken)),
-        events=found.events,
+        changes=found.changes,
+        deliveries=found.deliveries,
         ticks=found.ticks,
         struck=dict(found.struck),
         reached=dict(found.reached),

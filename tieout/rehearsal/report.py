@@ -43,7 +43,7 @@ PROMISES = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was rehearsed. `halved`: how often the events of every seed were halved beforehand;
+    """What was rehearsed. `halved`: how often the changes of every seed were halved beforehand;
     `options` are those of the command line that say which landscape."""
 
     landscape: str
@@ -150,7 +150,7 @@ def _needs(failed: Verdict, shrunk: Shrunk | None) -> list[str]:
         ]
     least, drawn = shrunk.faults, len(failed.script.rates)
     effort = (
-        f"{shrunk.script.events} of {failed.script.events} events are enough; found by "
+        f"{shrunk.script.changes} of {failed.script.changes} changes are enough; found by "
         f"{counted(shrunk.plays, 'play')}"
         f"{'' if shrunk.complete else ', which were all it may take: less may be enough'}"
     )
@@ -190,7 +190,9 @@ def good_end(told: Told) -> list[str]:
     met = covered(told.verdicts)
     lines = [
         f"Every promise held in {counted(met.seeds, 'seed')} of {told.asked.hours:g} hours, with "
-        f"{counted(met.events, 'event')} in all ({told.seconds:,.0f} s).",
+        f"{counted(met.events, 'event')} in all ({told.seconds:,.0f} s):",
+        f"{met.changes:,} changes at the sources, {met.deliveries:,} deliveries, "
+        f"{sum(met.struck.values()):,} troubles.",
         bound(met.seeds),
         "",
         *(fault_lines(met) if met.struck else ["No trouble was met."]),
@@ -243,6 +245,8 @@ def as_json(told: Told) -> dict[str, Any]:
         "faults": [name for name in MENU if name in asked.faults],
         "seeds": {"asked": asked.seeds, "played": met.seeds, "failed": len(told.failed)},
         "events": met.events,
+        "changes": met.changes,
+        "deliveries": met.deliveries,
         "ticks": met.ticks,
         "cases_left": met.cases_left,
         "digests": {str(one.script.seed): one.digest for one in told.verdicts},
@@ -291,7 +295,7 @@ def _failure_json(asked: Asked, failed: Verdict, shrunk: Shrunk | None) -> dict[
         "ended": least.ended,
         "faults": list(least.script.rates),
         "drawn": list(failed.script.rates),
-        "events": least.script.events,
+        "changes": least.script.changes,
         "shrunk": shrunk is not None and shrunk.repeats,
         "complete": shrunk is not None and shrunk.complete,
         "plays": shrunk.plays if shrunk is not None else 0,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from tieout.rehearsal.faults import MENU
 
 SHARE_OF_FAULTS = 0.4  # of the menu, in one seed
-EVENTS = (100, 130)
-BURSTS = (3, 5)
+CHANGES = (58, 72)  # at the sources; deliveries and troubles come on top (`Verdict.events`)
+BURSTS = (2, 3)
 WORKERS = (1, 2, 2, 3)
 
 
@@ -23,7 +23,7 @@ class Script:
     """What a seed holds. `rates` has the faults that happen, with their share of occasions."""
 
     seed: int
-    events: int
+    changes: int
     bursts: int
     hours: float
     workers: int
@@ -38,8 +38,8 @@ class Script:
         return replace(self, rates={k: v for k, v in self.rates.items() if k != fault})
 
     def halved(self) -> Script:
-        """The same seed with half of its events."""
-        return replace(self, events=max(1, self.events // 2), bursts=max(1, self.bursts // 2))
+        """The same seed with half of its changes."""
+        return replace(self, changes=max(1, self.changes // 2), bursts=max(1, self.bursts // 2))
 
     def rate(self, fault: str) -> float:
         return self.rates.get(fault, 0.0)
@@ -58,7 +58,7 @@ def draw(seed: int, faults: Collection[str], hours: float = 24.0) -> Script:
             rates[name] = MENU[name].most_rate * own.uniform(0.1, 1.0)
     return Script(
         seed=seed,
-        events=dice.randint(*EVENTS),
+        changes=dice.randint(*CHANGES),
         bursts=dice.randint(*BURSTS),
         hours=hours,
         workers=dice.choice(WORKERS),

@@ -1,6 +1,6 @@
 """Shrinking: the least that still breaks the same promise.
 
-A failing seed has a dozen kinds of trouble and a hundred events, and most of them have nothing to
+A failing seed has a dozen kinds of trouble and dozens of changes, and most of them have nothing to
 do with it. Each kind has dice of its own, so that leaving one out leaves the others as they were.
 """
 
@@ -19,7 +19,7 @@ class Shrunk:
     """The least that was found.
 
     `promise` is the one that breaks, `verdict` what came of the least script, `halvings` how often
-    its events were halved, `plays` how many plays it took. `repeats`: the same script broke the
+    its changes were halved, `plays` how many plays it took. `repeats`: the same script broke the
     same promise again; when it did not, nothing was left out. `complete`: there was no play too few
     to try everything.
     """
@@ -43,7 +43,7 @@ class Shrunk:
 
 def shrink(play: Play, failed: Verdict, most_plays: int = MOST_PLAYS) -> Shrunk:
     """Leave out all trouble, and if that is too much one kind after the other while the same
-    promise still breaks, again from the first until none can go; then halve the events as often as
+    promise still breaks, again from the first until none can go; then halve the changes as often as
     it still breaks. Another promise that breaks instead does not count. Raises ValueError for a
     seed that held."""
     if failed.held:
@@ -92,8 +92,8 @@ class _Search:
                     gone = True
 
     def halve(self) -> int:
-        """Halve the events while it still breaks; returns how often that was."""
+        """Halve the changes while it still breaks; returns how often that was."""
         halvings = 0
-        while self.least.script.events > 1 and self.still_breaks(self.least.script.halved()):
+        while self.least.script.changes > 1 and self.still_breaks(self.least.script.halved()):
             halvings += 1
         return halvings

@@ -35,14 +35,17 @@ MOST_STEPS_PER_BURST = 30
 MOST_QUIET_STEPS = 200
 MOST_SETTLINGS = 4
 THAW_SHARE = 0.2
-NAP_SLACK = 20.0  # seconds by which a sleeper may oversleep
-SHORTEST_NAP, LONGEST_NAP = 0.5, 3_600.0
+NAP_SLACK = 60.0  # seconds by which a sleeper may oversleep
+SHORTEST_NAP, LONGEST_NAP = 8.0, 21_600.0
 SHORT_NAPS = (0.3, 2.0, 11.0)
 WRONG_CLOCK_SECONDS = 20.0
 REFRESH_SECONDS = 11.0  # after which periods are read anew
 
 _NEXT_DUE = """
-SELECT extract(epoch FROM min(due) FILTER (WHERE due > %(now)s)), bool_or(due <= %(now)s) FROM (
+SELECT extract(epoch FROM min(due) FILTER (WHERE due > %(now)s)), bool_or(due <= %(now)s),
+  EXISTS (SELECT FROM arrivals WHERE state = 'new') OR EXISTS (SELECT FROM hints)
+  OR EXISTS (SELECT FROM runs WHERE state = 'ready')
+FROM (
   SELECT due_at AS due FROM dispatch_states
    WHERE state IN ('planned', 'accepted', 'unknown', 'written')
   UNION ALL SELECT due_at FROM runs WHERE due_at IS NOT NULL
@@ -58,7 +61,8 @@ class Result:
     script: Script
     broken: list[Broken]
     trace: Trace
-    events: int = 0
+    changes: int = 0
+    deliveries: int = 0
     ticks: int = 0
     struck: Counter[str] = field(default_factory=Counter)
     reached: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -94,6 +98,7 @@ class Trial:
         self._dice = script.dice("house")
         self._nap = SHORTEST_NAP
         self._waits = 0
+        self._moved = False  # somebody, since all were looked at last
         cast.wipe()
         self.sources = {system for system, _ in cast.compiled.inbound}
         self.played: Played = cast.play(script, world, self._met)
@@ -136,13 +141,13 @@ class Trial:
 
     def _faults(self) -> None:
         script = self.script
-        share = max(1, script.events // script.bursts)
+        share = max(1, script.changes // script.bursts)
         gap = script.hours * 3_600 / script.bursts
         for number in range(script.bursts):
             last = number == script.bursts - 1
-            events = script.events - share * number if last else share
-            self.result.events += self.played.people.burst(events)
-            self.result.trace.note(self.world.true_time, "people", f"burst of {events}")
+            changes = script.changes - share * number if last else share
+            self.result.changes += self.played.people.burst(changes)
+            self.result.trace.note(self.world.true_time, "people", f"burst of {changes}")
             self._strike_twins()
             until = self.world.true_time + dt.timedelta(seconds=gap)
             self._turn_until(until, MOST_STEPS_PER_BURST)
@@ -178,19 +183,24 @@ class Trial:
 
     def _rest(self) -> bool:
         """Turn until nothing moves. What does not come to rest breaks a promise."""
+        idle: set[str] = set()
         for _ in range(MOST_QUIET_STEPS):
-            self._deliver()
-            busy = False
+            if self._deliver():
+                idle.clear()
             for worker in self.workers:
-                self._step(worker)
-                busy = busy or not worker.idle
-            if busy:
+                if worker.name not in idle:
+                    self._step(worker)
+                if worker.idle:
+                    idle.add(worker.name)
+            if len(idle) < len(self.workers):
                 continue
             with self.cast.database.transaction() as connection:
                 now = progress(connection)
                 if now.at_rest and not self.played.people.post.waiting:
                     return True
-            self._sleep_until_due(LONGEST_NAP)
+            idle.clear()
+            if not self._left_for_others():
+                self._sleep_until_due(LONGEST_NAP)
         self.result.broken.append(
             Broken("P8", f"the faults are over, and work still does not come to rest: {now}")
         )
@@ -210,22 +220,24 @@ class Trial:
                 self._thaw(self._dice.choice(frozen))
                 idle.clear()
                 continue
-            worker = self._dice.choice([one for one in able if one.name not in idle])
+            awake = [one for one in able if one.name not in idle]
+            worker = self._dice.choice(awake or able)
             self._step(worker)
-            if not worker.idle:
-                idle.clear()
-                continue
-            idle.add(worker.name)
+            if worker.idle:
+                idle.add(worker.name)
             if idle.issuperset(one.name for one in able):
-                if not self._sleep_until_due((until - self.world.true_time).total_seconds()):
-                    return
                 idle.clear()
+                left = (until - self.world.true_time).total_seconds()
+                if not self._left_for_others() and not self._sleep_until_due(left):
+                    return
 
     # --- single moves ---
 
     def _step(self, worker: VirtualWorker) -> None:
         state = worker.go_on() if worker.frozen else worker.step()
         self.result.ticks += 1
+        if not worker.idle:
+            self._moved = True
         if (worker.last is not None and worker.last.busy) or state != "done":
             self.result.trace.note(self.world.true_time, worker.name, state, worker.actor.stage)
         if worker.errors and self.quiet:
@@ -246,6 +258,7 @@ class Trial:
         """The post brings what is due; what is not acknowledged comes again. How many came."""
         post = self.played.people.post
         letters = post.due(all_of_them=self.quiet)
+        self.result.deliveries += len(letters)
         for system, call in letters:
             received = self.intake.take(system, call)
             if received is None and not self.intake.refused:
@@ -258,13 +271,28 @@ class Trial:
             self.told.append(Told(system, call.stream, call.body, at, received))
         return len(letters)
 
+    def _left_for_others(self) -> bool:
+        """Whether what one worker did since all were looked at last has made work for others, who
+        had nothing to do before: they turn again. What is left after that waits for time."""
+        moved, self._moved = self._moved, False
+        if not moved:
+            return False
+        _, due_now, new = self._next_due()
+        return due_now or new
+
+    def _next_due(self) -> tuple[float | None, bool, bool]:
+        """When something will be due, whether something is by now, and whether anything is new."""
+        now = self.world.true_time
+        row = self.cast.database.admin.execute(_NEXT_DUE, {"now": now}).fetchone()
+        if row is None:
+            return None, False, False
+        due = float(row[0]) - now.timestamp() if row[0] is not None else None
+        return due, bool(row[1]), bool(row[2])
+
     def _sleep_until_due(self, most: float) -> bool:
         """Sleep until something is due, or for a while that grows; False when `most` is over."""
-        now = self.world.true_time
-        with self.cast.database.transaction() as connection:
-            row = connection.execute(_NEXT_DUE, {"now": now}).fetchone()
-        due = float(row[0]) - now.timestamp() if row and row[0] is not None else None
-        if row and row[1] and self._waits < len(SHORT_NAPS):
+        due, due_now, _ = self._next_due()
+        if due_now and self._waits < len(SHORT_NAPS):
             # What is due waits for something that workers agree on tick by tick, such as shares of
             # a system's calls: they tick on.
             wanted = SHORT_NAPS[self._waits]

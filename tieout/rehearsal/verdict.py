@@ -19,14 +19,16 @@ class Verdict:
 
     `broken` are the breaches that were found. `ended` is "" for a seed that was played to its end,
     else what kept it from it; `died`: its process was gone. `digest` is the hash over everything
-    that happened. `timelines` tells of some broken keys what happened to them, in order.
+    that happened. `changes` were made at the sources, `deliveries` by the post. `timelines` tells
+    of some broken keys what happened to them, in order.
     """
 
     script: Script
     broken: tuple[Broken, ...] = ()
     ended: str = ""
     died: bool = False
-    events: int = 0
+    changes: int = 0
+    deliveries: int = 0
     ticks: int = 0
     struck: Mapping[str, int] = field(default_factory=dict)
     reached: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -34,6 +36,11 @@ class Verdict:
     cases_left: int = 0
     digest: str = ""
     timelines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def events(self) -> int:
+        """What happened to the house from outside: changes, deliveries, and every trouble."""
+        return self.changes + self.deliveries + sum(self.struck.values())
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ MIGRATION_LOCK = 7_408_311_905  # any fixed number: one migrator at a time
 CONNECT_SECONDS = 10
 MONTHS_AHEAD = 13  # a server that runs longer than that without a start uses the default partition
 RECONNECT_SECONDS = 4.0
+MOST_PREPARED = 1_000  # statements a session keeps planned; the product has some three hundred
 
 
 class DatabaseUnfit(Exception):
@@ -100,6 +101,7 @@ class Database:
         self.close()
 
     def _configure(self, connection: Connection) -> None:
+        connection.prepared_max = MOST_PREPARED
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
         use_binary_arrays(connection)
         connection.execute("SET tieout.legal_entities = '*'")

@@ -55,7 +55,12 @@ def take(
     which state of the landscape the holder works by. `most`: have no more than so many of these
     names, ours before free ones; those of ours that are too many are given back.
     """
-    now = clock.now()
+    register(connection, names, holder)
+    return take_known(connection, names, holder, landscape_hash, most)
+
+
+def register(connection: Connection, names: Sequence[str], holder: uuid.UUID) -> None:
+    """Make these leases and this holder known, so that one can have the other."""
     connection.execute(
         "INSERT INTO lease_holders (holder, life_key) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         (holder, life_key(holder)),
@@ -63,8 +68,19 @@ def take(
     connection.execute(
         "INSERT INTO leases (name, expires_at) SELECT n, %s FROM unnest(%s::text[]) AS n "
         "ORDER BY 1 ON CONFLICT (name) DO NOTHING",
-        (now, sorted(names)),
+        (clock.now(), sorted(names)),
     )
+
+
+def take_known(
+    connection: Connection,
+    names: Sequence[str],
+    holder: uuid.UUID,
+    landscape_hash: str,
+    most: int | None,
+) -> dict[str, int]:
+    """`take`, of leases and for a holder that are registered."""
+    now = clock.now()
     rows = connection.execute(
         f"WITH living AS {LIVING}, "
         "free AS (SELECT l.name, l.holder FROM leases l WHERE l.name = ANY(%(names)s) AND ("

@@ -36,6 +36,19 @@ def door(connection: Connection, system: str, *, locked: bool = False) -> Seen:
     return _seen(row) if row else Seen(Door())
 
 
+def is_well(connection: Connection, system: str) -> bool:
+    """Whether a good answer tells nothing new about a system: its door is open, nothing is left of
+    earlier failures, and no case is open about the system itself. One look, no lock."""
+    row = connection.execute(
+        f"SELECT {_DOOR} FROM system_states WHERE system = %(system)s UNION ALL "
+        "SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL WHERE EXISTS (SELECT FROM cases "
+        "WHERE state = 'open' AND system = %(system)s AND reason IN ('denied', 'drift') "
+        "AND source_key = '')",
+        {"system": system},
+    ).fetchall()
+    return all(one[0] is not None and _seen(one).door.is_well for one in row)
+
+
 def _seen(row: Sequence[object]) -> Seen:
     return Seen(Door(*row[:6]), *row[6:8])  # type: ignore[arg-type]
 
@@ -117,22 +130,25 @@ class Limits:
     bucket: Bucket | None
 
 
+_LIMITS = (
+    "SELECT system, at_a_time, changed_at, tokens, per_second, brim, filled_at, not_before "
+    "FROM system_limits WHERE system = ANY(%s) ORDER BY system FOR UPDATE"
+)
+
+
 def limits(connection: Connection, most: Mapping[str, int]) -> dict[str, Limits]:
     """The limits of these systems, locked until the end of the transaction. `most` is how many
     calls at a time the environment allows each."""
-    now = clock.now()
     names = sorted(most)
-    connection.execute(
-        "INSERT INTO system_limits (system, at_a_time, changed_at) "
-        "SELECT t.system, t.most, %s FROM unnest(%s::text[], %s::int[]) AS t (system, most) "
-        "ON CONFLICT (system) DO NOTHING",
-        (now, names, [most[name] for name in names]),
-    )
-    rows = connection.execute(
-        "SELECT system, at_a_time, changed_at, tokens, per_second, brim, filled_at, not_before "
-        "FROM system_limits WHERE system = ANY(%s) ORDER BY system FOR UPDATE",
-        (names,),
-    ).fetchall()
+    rows = connection.execute(_LIMITS, (names,)).fetchall()
+    if len(rows) < len(names):  # the first time anybody asks
+        connection.execute(
+            "INSERT INTO system_limits (system, at_a_time, changed_at) "
+            "SELECT t.system, t.most, %s FROM unnest(%s::text[], %s::int[]) AS t (system, most) "
+            "ORDER BY 1 ON CONFLICT (system) DO NOTHING",
+            (clock.now(), names, [most[name] for name in names]),
+        )
+        rows = connection.execute(_LIMITS, (names,)).fetchall()
     return {
         str(row[0]): Limits(
             Concurrency(int(row[1]), most[str(row[0])], row[2]),

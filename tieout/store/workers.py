@@ -55,33 +55,84 @@ class SeenWorker:
     held: int  # leases that name it as their holder now
 
 
-def say(connection: Connection, pulse: Pulse) -> None:
-    """Write the worker's row anew; rows of workers that ended a day ago are forgotten."""
-    now = clock.now()
-    connection.execute("SET LOCAL synchronous_commit = off")
+_PULSE = """
+INSERT INTO workers AS w (holder, host, pid, life_key, landscape_hash, started_at, moved_at, ticks,
+  stage, leases, tick_seconds, memory_bytes)
+VALUES (%(holder)s, %(host)s, %(pid)s, %(life)s, %(hash)s, %(started)s, %(now)s, %(ticks)s,
+  %(stage)s, %(leases)s, %(seconds)s, %(memory)s)
+ON CONFLICT (holder) DO UPDATE SET landscape_hash = excluded.landscape_hash,
+  moved_at = excluded.moved_at, ticks = excluded.ticks, stage = excluded.stage,
+  leases = excluded.leases, tick_seconds = excluded.tick_seconds,
+  memory_bytes = excluded.memory_bytes, stopped_at = NULL
+"""
+_CALLS = """
+INSERT INTO call_times AS c (system, answer, most_milliseconds, calls, milliseconds, last_at)
+SELECT t.*, %(now)s FROM unnest(%(systems)s::text[], %(answers)s::text[], %(edges)s::int[],
+  %(calls)s::bigint[], %(milliseconds)s::bigint[]) AS t
+ON CONFLICT (system, answer, most_milliseconds) DO UPDATE SET
+  calls = c.calls + excluded.calls, milliseconds = c.milliseconds + excluded.milliseconds,
+  last_at = greatest(c.last_at, excluded.last_at)
+"""
+_OUTCOMES = """
+INSERT INTO outcome_counts AS c (system, flow, kind, outcome, count)
+SELECT * FROM unnest(%(of_systems)s::text[], %(flows)s::text[], %(kinds)s::text[],
+  %(outcomes)s::text[], %(counts)s::bigint[])
+ON CONFLICT (system, flow, kind, outcome) DO UPDATE SET count = c.count + excluded.count
+"""
+_NOT_WAITED_FOR = "SELECT set_config('synchronous_commit', 'off', true)"
+
+Calls = Mapping[tuple[str, str, int], tuple[int, int]]
+"""(system, answer, bucket) -> (calls, milliseconds)."""
+
+Outcomes = Mapping[tuple[str, str, str, str], int]
+"""(system, flow, kind, outcome) -> how many attempts."""
+
+
+def say(connection: Connection, pulse: Pulse, calls: Calls, outcomes: Outcomes) -> None:
+    """Write the worker's row anew and add what it counted, in one statement: a worker says so once
+    a second, and one that has nothing else to do should cost next to nothing."""
     connection.execute(
-        "INSERT INTO workers AS w (holder, host, pid, life_key, landscape_hash, started_at, "
-        "moved_at, ticks, stage, leases, tick_seconds, memory_bytes) "
-        "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-        "ON CONFLICT (holder) DO UPDATE SET landscape_hash = excluded.landscape_hash, "
-        "moved_at = excluded.moved_at, ticks = excluded.ticks, stage = excluded.stage, "
-        "leases = excluded.leases, tick_seconds = excluded.tick_seconds, "
-        "memory_bytes = excluded.memory_bytes, stopped_at = NULL",
-        (
-            pulse.holder,
-            pulse.host,
-            pulse.pid,
-            life_key(pulse.holder),
-            pulse.landscape_hash,
-            pulse.started_at,
-            now,
-            pulse.ticks,
-            pulse.stage,
-            pulse.leases,
-            pulse.tick_seconds,
-            pulse.memory_bytes,
-        ),
+        f"WITH said AS ({_PULSE}), called AS ({_CALLS}), came AS ({_OUTCOMES}) {_NOT_WAITED_FOR}",
+        {
+            "holder": pulse.holder,
+            "host": pulse.host,
+            "pid": pulse.pid,
+            "life": life_key(pulse.holder),
+            "hash": pulse.landscape_hash,
+            "started": pulse.started_at,
+            "ticks": pulse.ticks,
+            "stage": pulse.stage,
+            "leases": pulse.leases,
+            "seconds": pulse.tick_seconds,
+            "memory": pulse.memory_bytes,
+            **_counted(calls, outcomes),
+        },
     )
+
+
+def count(connection: Connection, calls: Calls, outcomes: Outcomes) -> None:
+    """Add calls to the histograms and attempts to the counts, in one statement."""
+    connection.execute(
+        f"WITH called AS ({_CALLS}), came AS ({_OUTCOMES}) {_NOT_WAITED_FOR}",
+        _counted(calls, outcomes),
+    )
+
+
+def _counted(calls: Calls, outcomes: Outcomes) -> dict[str, object]:
+    edges, came = sorted(calls), sorted(outcomes)
+    return {
+        "now": clock.now(),
+        "systems": [key[0] for key in edges],
+        "answers": [key[1] for key in edges],
+        "edges": [key[2] for key in edges],
+        "calls": [calls[key][0] for key in edges],
+        "milliseconds": [calls[key][1] for key in edges],
+        "of_systems": [key[0] for key in came],
+        "flows": [key[1] for key in came],
+        "kinds": [key[2] for key in came],
+        "outcomes": [key[3] for key in came],
+        "counts": [outcomes[key] for key in came],
+    }
 
 
 def moved(connection: Connection, holder: uuid.UUID, at: dt.datetime) -> None:
@@ -128,41 +179,3 @@ def seen(connection: Connection) -> list[SeenWorker]:
 def bucket(milliseconds: int) -> int:
     """The upper edge of the histogram bucket that a time falls in."""
     return next((edge for edge in EDGES_MILLISECONDS if milliseconds <= edge), ANY)
-
-
-def add_calls(
-    connection: Connection, calls: Mapping[tuple[str, str, int], tuple[int, int]]
-) -> None:
-    """Add calls to the histograms: (system, answer, bucket) -> (calls, milliseconds)."""
-    if not calls:
-        return
-    keys = sorted(calls)
-    connection.execute(
-        "INSERT INTO call_times AS c (system, answer, most_milliseconds, calls, milliseconds, "
-        "last_at) SELECT t.*, %s FROM unnest(%s::text[], %s::text[], %s::int[], %s::bigint[], "
-        "%s::bigint[]) AS t ON CONFLICT (system, answer, most_milliseconds) DO UPDATE SET "
-        "calls = c.calls + excluded.calls, milliseconds = c.milliseconds + excluded.milliseconds, "
-        "last_at = greatest(c.last_at, excluded.last_at)",
-        (
-            clock.now(),
-            *([key[at] for key in keys] for at in range(3)),
-            [calls[key][0] for key in keys],
-            [calls[key][1] for key in keys],
-        ),
-    )
-
-
-def add_outcomes(connection: Connection, outcomes: Mapping[tuple[str, str, str, str], int]) -> None:
-    """Add attempts to the counts: (system, flow, kind, outcome) -> how many."""
-    if not outcomes:
-        return
-    keys = sorted(outcomes)
-    connection.execute(
-        "INSERT INTO outcome_counts AS c (system, flow, kind, outcome, count) "
-        "SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) "
-        "ON CONFLICT (system, flow, kind, outcome) DO UPDATE SET count = c.count + excluded.count",
-        (
-            *([key[at] for key in keys] for at in range(4)),
-            [outcomes[key] for key in keys],
-        ),
-    )
