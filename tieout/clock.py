@@ -37,6 +37,7 @@ class World(Protocol):
     """What a world must offer: the real one below, or a rehearsed one."""
 
     def now(self) -> dt.datetime: ...
+    def common(self, ask: Callable[[], dt.datetime]) -> dt.datetime: ...
     def monotonic(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
     def new_id(self) -> _uuid.UUID: ...
@@ -54,6 +55,9 @@ class RealWorld:
 
     def now(self) -> dt.datetime:
         return dt.datetime.now(UTC)
+
+    def common(self, ask: Callable[[], dt.datetime]) -> dt.datetime:
+        return ask()
 
     def monotonic(self) -> float:
         return _time.monotonic()
@@ -113,6 +117,12 @@ def world(other: World) -> Iterator[World]:
 def now() -> dt.datetime:
     """The current instant, always aware and in UTC."""
     return _world.now()
+
+
+def common(ask: Callable[[], dt.datetime]) -> dt.datetime:
+    """The current instant by the one clock that all processes share; `ask` reads it. For what one
+    process begins and another one ends: their own clocks may differ by more than that takes."""
+    return _world.common(ask)
 
 
 def monotonic() -> float:

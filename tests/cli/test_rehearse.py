@@ -34,8 +34,8 @@ BROKEN_SEED = 5
 
 @dataclass(frozen=True)
 class Planted:
-    """Instead of `Playing`: seed 5 breaks P2 with more than 20 changes, if a line may be slow or the
-    reply lost; every other holds."""
+    """Instead of `Playing`: seed 5 breaks P2 with more than 20 changes, if a line may be slow
+    or the reply lost; every other holds."""
 
     folder: Path
     environment: str

@@ -46,13 +46,19 @@ class InlineExecutor(Executor):
 
 
 class TurnedClock(clock.RealWorld):
-    """A clock that only moves when told; every look is a microsecond later than the last."""
+    """A clock that only moves when told; every look is a microsecond later than the last.
+    `wrong_by`: how far the clock of whoever acts is off from the one that all share."""
 
     def __init__(self) -> None:
         super().__init__()
         self.at = dt.datetime(2026, 3, 2, 8, 0, tzinfo=dt.UTC)
+        self.wrong_by = dt.timedelta()
 
     def now(self) -> dt.datetime:
+        self.at += dt.timedelta(microseconds=1)
+        return self.at + self.wrong_by
+
+    def common(self, ask: Callable[[], dt.datetime]) -> dt.datetime:
         self.at += dt.timedelta(microseconds=1)
         return self.at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 
 import pytest
@@ -119,6 +120,32 @@ def test_what_a_dead_worker_was_sending_is_unknown_until_its_fence(home: House) 
     assert due[0][0] == "unknown"
     assert (due[0][1] - home.clock.at).total_seconds() > 1.9
     assert home.one("SELECT words FROM attempts WHERE code = 'WORKER_LOST'")
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["looks early", "sent late"])
+def test_a_fence_is_kept_by_the_clock_that_all_workers_share(home: House, ahead: bool) -> None:
+    """Found by seed 86 of the rehearsal: the clock of the worker that looked was ahead of the one
+    that had sent. The fence was over before it began, and the document was posted twice."""
+    apart = dt.timedelta(seconds=40)
+    line = home.lines["netsuite"]
+    plant = line.plant("late", "transform/invoice")
+    order(home)
+    if not ahead:
+        home.clock.wrong_by = -apart  # the worker that sends is behind
+    for _ in range(60):
+        if plant.met:
+            break
+        home.go_on(0.1)
+    home.clock.wrong_by = apart if ahead else dt.timedelta()
+    home.go_on(0.1)
+    home.go_on(0.1)
+    looks = "SELECT count(*) FROM attempts WHERE kind = 'look' AND outcome = 'not applied'"
+    assert home.one(looks) == 0
+    line.let_go()  # within its bound
+    home.clock.wrong_by = dt.timedelta()
+    home.run()
+    assert len(totals(home, "invoice")) == 1
+    assert home.run_states() == ["complete"]
 
 
 def test_a_frozen_worker_that_wakes_up_changes_nothing(home: House) -> None:

@@ -28,9 +28,7 @@ def scraped(told: Context) -> dict[str, list[tuple[dict[str, str], float]]]:
     with told.database.transaction() as connection:
         came = ("netsuite", "quote_to_cash", "send", "Written")
         workers.say(connection, pulse, {("netsuite", "good", 25): (3, 40)}, {came: 5})
-        workers.count(
-            connection, {("netsuite", "good", workers.ANY): (1, 40_000)}, {came: 2}
-        )
+        workers.count(connection, {("netsuite", "good", workers.ANY): (1, 40_000)}, {came: 2})
         keep(connection, [Finding("a", "slo", "late", "look", "omar", True)])
     with served(create_app(told)) as address, httpx.Client(base_url=address) as client:
         answer = client.get("/metrics")

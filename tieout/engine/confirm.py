@@ -17,6 +17,7 @@ from tieout.engine.telemetry import TALLY
 from tieout.finance.outcome import Written
 from tieout.ports.connector import Finds
 from tieout.store import dispatches, documents
+from tieout.store.database import common_time
 from tieout.store.dispatches import Change
 
 MOST_PER_LOOK = 500  # or what one writing call may carry, if that is more
@@ -49,6 +50,8 @@ def _look(context: Context, system: str, stream: str, state: str) -> int:
             state,
             context.partitions(),
             max(MOST_PER_LOOK, context.compiled.streams[system, stream].most_writes_per_call),
+            # A fence that another worker began: its clock and ours may differ by all of it.
+            at=common_time(connection) if state == "unknown" else None,
         )
         writes = as_writes(connection, batch)
     if not batch or not isinstance(context.connector(system), Finds):

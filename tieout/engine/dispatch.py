@@ -31,7 +31,7 @@ from tieout.finance.outcome import (
 )
 from tieout.ports.connector import Document, Write
 from tieout.store import dispatches, documents, intents, proofs, runs
-from tieout.store.database import Connection
+from tieout.store.database import Connection, common_time
 from tieout.store.dispatches import Change, Dispatch
 from tieout.store.proofs import Attempt
 
@@ -46,10 +46,11 @@ def recover(context: Context) -> int:
         if not lost:
             return 0
         now = clock.now()
+        since = common_time(connection)
         dispatches.change(
             connection,
             [
-                Change(one.dispatch_id, "unknown", now + fence(context, one), one.handle)
+                Change(one.dispatch_id, "unknown", since + fence(context, one), one.handle)
                 for one in lost
             ],
         )
@@ -122,7 +123,8 @@ def _ask_after(context: Context, system: str, stream: str, rooms: Rooms) -> Call
 
 def fence(context: Context, one: Dispatch) -> dt.timedelta:
     """How long an unanswered write may still be under way: the stream's bound, or the
-    environment's own when that is longer. Only an emulated system may have a shorter one."""
+    environment's own when that is longer. Only an emulated system may have a shorter one. Counted
+    by the clock that all workers share: another one may look than the one that sent."""
     stream = context.compiled.streams[one.system, one.stream]
     bound = stream.idempotency.in_flight_seconds if stream.idempotency else 0.0
     environment = context.environment_of(one.system)
@@ -248,6 +250,8 @@ def _commit(context: Context, call: Call, answer: Answer) -> None:
     clock.reach("before_local_commit")
     with context.transaction() as connection:
         free_at = _note_system(context, connection, call, outcomes, now)
+        doubtful = any(isinstance(one, Unknown | Drift) for one in outcomes)
+        since = common_time(connection) if doubtful else now
         look_at = now
         if answer.look_failed is not None:  # confirm looks again
             said = answer.look_failed
@@ -263,7 +267,7 @@ def _commit(context: Context, call: Call, answer: Answer) -> None:
                 )
                 judging.judge(context, verdicts, spec, landed, write, answer.seen)
                 continue
-            change = _change(context, call, one, outcome, max(free_at, now), now, look_at)
+            change = _change(context, call, one, outcome, max(free_at, now), since, look_at)
             verdicts.changes.append(change)
             if isinstance(outcome, Rejected):
                 refused = (one.document_id, f"{one.action}/{one.digest}", _refusal(outcome))

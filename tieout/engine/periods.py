@@ -21,11 +21,14 @@ REFRESH_SECONDS = 10.0
 def refresh(context: Context) -> None:
     """Read the period states of every system that has them, when the last reading is old."""
     for system in context.landscape.systems:
-        connector = context.connector(system)
-        if f"poll:{system}" not in context.leases or not isinstance(connector, HasPeriods):
+        if f"poll:{system}" not in context.leases:
             continue
         if clock.monotonic() < context.pacer.periods_until.get(system, float("-inf")):
             continue  # whoever may poll it reads its periods, and that is us
+        connector = context.connector(system)
+        if not isinstance(connector, HasPeriods):
+            context.pacer.periods_until[system] = float("inf")
+            continue
         with context.looking() as connection:
             row = connection.execute(
                 "SELECT max(read_at) FROM periods WHERE system = %s", (system,)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tieout.rehearsal.faults import MENU
 
 SHARE_OF_FAULTS = 0.4  # of the menu, in one seed
-CHANGES = (58, 72)  # at the sources; deliveries and troubles come on top (`Verdict.events`)
+CHANGES = (60, 72)  # at the sources; deliveries and troubles come on top (`Verdict.events`)
 BURSTS = (2, 3)
 WORKERS = (1, 2, 2, 3)
 

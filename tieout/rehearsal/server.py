@@ -20,6 +20,7 @@ from psycopg import sql
 
 from tieout.store import database, embedded
 from tieout.store.database import Connection, Database, Pool, still_there
+from tieout.store.session import Session
 
 TEMPLATE = "rehearsal_template"
 SETTINGS = {
@@ -34,7 +35,7 @@ SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",  # tables are small, and planning was a fifth of it
 }
-MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
+MEMORY = "/dev/shm"
 ROOM_BYTES = 2 * 1024**3
 MOST_LOOKS = 10_000  # a millisecond each
 KEPT = ("schema_migrations", "landscape_identity")
@@ -45,7 +46,8 @@ WHERE n.nspname = 'public' AND c.relkind = 'r' AND NOT c.relname = ANY(%s)
 AND pg_relation_size(c.oid) > 0 ORDER BY 1
 """
 _RESTART = """
-SELECT setval(c.oid::regclass, 1, false) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT setval(c.oid::regclass, 1, false)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind = 'S'
 """
 
@@ -150,7 +152,7 @@ class RehearsedDatabase(Database):
         return Sessions(self._session, self.until_gone)
 
     def _session(self) -> Connection:
-        connection = psycopg.connect(self.url, autocommit=True)
+        connection = Session.connect(self.url, autocommit=True)
         self._configure(connection)
         connection.prepare_threshold = 0  # sessions die young here
         return connection

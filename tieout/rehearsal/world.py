@@ -51,6 +51,10 @@ class SeededWorld:
         self._elapsed += TICK
         return self.true_time + self.wrong_by
 
+    def common(self, ask: Callable[[], dt.datetime]) -> dt.datetime:
+        self._elapsed += TICK
+        return self.true_time
+
     def monotonic(self) -> float:
         return self._elapsed.total_seconds()
 

@@ -22,6 +22,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from tieout import clock
 from tieout.store.arrays import use_binary_arrays
+from tieout.store.session import Session
 
 Role = Literal["tieout_owner", "tieout_app", "tieout_audit"]
 Connection = psycopg.Connection[TupleRow]
@@ -68,6 +69,7 @@ class Database:
     def _pooled(self, most_connections: int) -> Pool:
         return ConnectionPool(
             self.url,
+            connection_class=Session,
             min_size=1,
             max_size=most_connections,
             open=False,
@@ -137,6 +139,18 @@ class Database:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             yield connection
+
+
+def common_time(connection: Connection) -> dt.datetime:
+    """The time by the database's clock, which all processes share."""
+
+    def ask() -> dt.datetime:
+        row = connection.execute("SELECT clock_timestamp()").fetchone()
+        if row is None:
+            raise RuntimeError("the database does not tell the time")
+        return row[0]  # type: ignore[no-any-return]
+
+    return clock.common(ask)
 
 
 def still_there(connection: Connection) -> None:

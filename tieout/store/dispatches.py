@@ -172,12 +172,13 @@ def due(
     whole_batch: bool = False,
     locked: bool = False,
     known: Mapping[int, Dispatch] | None = None,
+    at: dt.datetime | None = None,
 ) -> list[Dispatch]:
     """Dispatches of one stream in one state that are due, oldest first; of one lane, or of all.
 
     `whole_batch`: once one is due, everything in that state goes along (a batched stream).
     `locked`: nobody may change them before the transaction ends. `known`: planned ones the caller
-    still has in memory, by id; their bodies are not read again.
+    still has in memory, by id; their bodies are not read again. `at`: due by then, not by now.
     """
     rows = connection.execute(
         "SELECT s.dispatch_id, s.state, s.attempts, s.looks, s.handle, s.delivery_id, s.target_id "
@@ -190,7 +191,7 @@ def due(
             system,
             stream,
             whole_batch,
-            clock.now(),
+            at or clock.now(),
             list(partitions),
             *([lane] if lane else []),
             most,
