@@ -124,7 +124,7 @@ def test_what_a_dead_worker_was_sending_is_unknown_until_its_fence(home: House) 
 
 @pytest.mark.parametrize("ahead", [True, False], ids=["looks early", "sent late"])
 def test_a_fence_is_kept_by_the_clock_that_all_workers_share(home: House, ahead: bool) -> None:
-    """Found by seed 86 of the rehearsal: the clock of the worker that looked was ahead of the one
+    """Found by the rehearsal: the clock of the worker that looked was ahead of the one
     that had sent. The fence was over before it began, and the document was posted twice."""
     apart = dt.timedelta(seconds=40)
     line = home.lines["netsuite"]

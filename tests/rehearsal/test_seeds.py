@@ -28,11 +28,11 @@ from tieout.rehearsal.verdict import Verdict
 FEW = 100
 MANY = int(os.environ.get("TIEOUT_SEEDS", "2000"))  # of `make promises`; `make nightly` says more
 TIMES_PER_POINT = 100
-# Seeds that once failed, each for a reason of its own (see docs/decisions and the changelog).
+# Seeds that once failed, each for a reason of its own (see docs/decisions and the changelog). When
+# what seeds draw was changed, one was sought that the same bug breaks; what earlier ones had found
+# is kept by tests/engine as well.
 ONCE_FAILED = {
-    2: "work that waited for shares of a system's calls, and nobody ticked on",
-    86: "the fence was counted by two clocks that differed: posted twice",
-    6: "grade C: said to have landed, not shown, and posted again by a replay",
+    49: "the fence was counted by two clocks that differed: posted twice",
 }
 
 

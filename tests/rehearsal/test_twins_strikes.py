@@ -135,10 +135,44 @@ def test_a_restore_loses_documents_and_changes_but_not_what_is_known_of_them() -
     assert isinstance(once(connector, at, "entry_A", entry(9, revision=2)), Written)
 
 
+def test_a_row_that_is_stored_late_is_passed_by_and_found_by_a_sweep(world: SeededWorld) -> None:
+    twin, connector, at = pair(hooks=())
+    began = clock.now()
+    twin.put("customer", {"id": "N-1", "name": "read already"})
+    first = connector.read(at, "customer", "")
+    assert [one.key for one in first.items] == ["N-1"]
+    for number in range(2, 9):
+        twin.put("customer", {"id": f"N-{number}", "name": "fresh"})
+    assert twin.strike("late_commit", random.Random(1)).startswith("books stores customer N-")
+    second = connector.read(at, "customer", first.cursor)
+    third = connector.read(at, "customer", second.cursor)
+    shown = {one.key for one in (*second.items, *third.items)}
+    late = {f"N-{number}" for number in range(2, 9)} - shown
+    assert len(late) == 3
+    marks = connector.marks
+    assert not late & {one.key for one in marks(at, "customer", began, "").marks}
+    assert late <= set(twin.rows("customer")), "who made it sees it"
+    world.sleep(600)
+    polled = {one.key for one in connector.read(at, "customer", third.cursor).items}
+    assert late - polled, "the overlap finds some of them"
+    assert late <= {one.key for one in marks(at, "customer", began, "").marks}
+    assert {one.key for one in connector.fetch(at, "customer", sorted(late))} == late
+    assert twin.strike("late_commit", random.Random(1)) == "", "nothing is new"
+
+
+def test_a_row_that_is_stored_late_is_there_when_the_faults_are_over() -> None:
+    twin, connector, at = pair(hooks=())
+    twin.put("customer", {"id": "N-1", "name": "fresh"})
+    assert twin.strike("late_commit", random.Random(1))
+    assert connector.read(at, "customer", "").items == ()
+    twin.heal()
+    assert [one.key for one in connector.read(at, "customer", "").items] == ["N-1"]
+
+
 def test_only_what_the_system_can_suffer_is_offered() -> None:
     plain = Understudy("books", Plain())
     assert plain.strikes == {"partial", "restore", "forgotten_key"}
-    assert Understudy("books", Whole()).strikes == plain.strikes | {"period_close"}
+    assert Understudy("books", Whole()).strikes == plain.strikes | {"period_close", "late_commit"}
     with pytest.raises(ValueError, match="period_close"):
         plain.strike("period_close", random.Random(1))
 

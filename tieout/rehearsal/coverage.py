@@ -22,6 +22,7 @@ NEEDS = {
     "unknown_code": "a field whose code is looked up in a crosswalk",
     "poison": "a stream that is read by a mapping",
     "moving_pages": "a stream that is read page by page",
+    "late_commit": "a system without an emulator, whose keys can be swept",
     "late_apply": "a target that declares how late a write may still take effect",
     "partial": "a target that takes several writes in one call",
     "forgotten_key": "a target that remembers our idempotency keys for a while",

@@ -22,12 +22,16 @@ from tieout.store.approvals import Approval, NotDecided
 
 MOST_CASES = 10_000
 DECLINE_SHARE = 0.1
+OLDER_SHARE = 0.5  # of what is replayed once more: a certain version, however old
 
 _REVOCABLE = """
 SELECT approval_id FROM approvals WHERE state = 'approved' ORDER BY approval_id
 """
+# What was done, as an operator names it: a row, or one version of it that he finds in a list. The
+# second of these is never the newest where there are several.
 _DONE = """
-SELECT DISTINCT a.source_key FROM arrivals a WHERE a.state = 'recorded' ORDER BY 1
+SELECT source_key, 'arrival:' || min(arrival_id) FROM arrivals WHERE state = 'recorded'
+GROUP BY system, stream, source_key ORDER BY count(*) DESC, 1, 2
 """
 _DOUBTS = """
 SELECT s.dispatch_id, i.system, i.stream, i.reference, i.action, i.digest
@@ -102,10 +106,11 @@ class Desk:
         with contextlib.suppress(NothingToReplay):
             replay(context)
         with context.database.transaction() as connection:
-            done = [row[0] for row in connection.execute(_DONE).fetchall()]
+            done = connection.execute(_DONE).fetchall()
         if not done:
             return 0
-        key = self.dice.choice(done)
+        row, oldest = self.dice.choice(done[: max(1, len(done) // 3)])
+        key = oldest if self.dice.random() < OLDER_SHARE else row
         selection = selection_of(context, ids=[key])
         try:
             reprocess(context, selection, choose_arrivals(context, selection))

@@ -35,6 +35,7 @@ MENU: dict[str, Fault] = {
         Fault("unknown_code", "people", "a row carried a code that nobody has mapped", 0.1),
         Fault("poison", "people", "a row could not be read at all", 0.05),
         Fault("moving_pages", "people", "rows changed while they were read page by page", 0.2),
+        Fault("late_commit", "twin", "a row was stored after a reading had passed its place", 0.5),
         # --- the line ---
         Fault("busy", "line", "the system said 'slow down' and for how long"),
         Fault("busy_without_wait", "line", "the system said 'slow down' and not for how long"),

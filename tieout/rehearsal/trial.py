@@ -8,6 +8,7 @@ settles what only people can. *Audit*: every promise is looked at.
 from __future__ import annotations
 
 import datetime as dt
+import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ from tieout.engine.rest import progress
 from tieout.rehearsal.acting import Actor, Fate, Stage
 from tieout.rehearsal.cast import Cast, Played
 from tieout.rehearsal.desk import Desk
+from tieout.rehearsal.faults import MENU
 from tieout.rehearsal.house import House, Intake, VirtualWorker, beat
 from tieout.rehearsal.invariants import ALL
 from tieout.rehearsal.invariants.base import Phase
+from tieout.rehearsal.pace import LONGEST_NAP, Pace
 from tieout.rehearsal.scene import Broken, Scene, Told
 from tieout.rehearsal.script import Script
 from tieout.rehearsal.timeline import timelines
@@ -35,23 +38,8 @@ MOST_STEPS_PER_BURST = 30
 MOST_QUIET_STEPS = 200
 MOST_SETTLINGS = 4
 THAW_SHARE = 0.2
-NAP_SLACK = 60.0  # seconds by which a sleeper may oversleep
-SHORTEST_NAP, LONGEST_NAP = 8.0, 21_600.0
-SHORT_NAPS = (0.3, 2.0, 11.0)
 WRONG_CLOCK_SECONDS = 20.0
 REFRESH_SECONDS = 11.0  # after which periods are read anew
-
-_NEXT_DUE = """
-SELECT extract(epoch FROM min(due) FILTER (WHERE due > %(now)s)), bool_or(due <= %(now)s),
-  EXISTS (SELECT FROM arrivals WHERE state = 'new') OR EXISTS (SELECT FROM hints)
-  OR EXISTS (SELECT FROM runs WHERE state = 'ready')
-FROM (
-  SELECT due_at AS due FROM dispatch_states
-   WHERE state IN ('planned', 'accepted', 'unknown', 'written')
-  UNION ALL SELECT due_at FROM runs WHERE due_at IS NOT NULL
-  UNION ALL SELECT until FROM system_states WHERE until > %(now)s
-) AS all_of_them
-"""
 
 
 @dataclass
@@ -96,9 +84,7 @@ class Trial:
         self.quiet = False
         self.told: list[Told] = []
         self._dice = script.dice("house")
-        self._nap = SHORTEST_NAP
-        self._waits = 0
-        self._moved = False  # somebody, since all were looked at last
+        self._fault_dice = {name: script.dice(f"house:{name}") for name in MENU}
         cast.wipe()
         self.sources = {system for system, _ in cast.compiled.inbound}
         self.played: Played = cast.play(script, world, self._met)
@@ -115,6 +101,7 @@ class Trial:
         )
         self.workers = [VirtualWorker(self.house, f"worker-{n + 1}") for n in range(script.workers)]
         self.intake = Intake(self.house)
+        self._pace = Pace(world, cast.database.admin, self._dice)
         world.on_sleep = lambda: beat(cast.database, self.workers)
         self.desk = Desk(
             lambda: self.house.context("operator"),
@@ -173,6 +160,11 @@ class Trial:
         self.played.people.settle()
         if not self._rest():
             return
+        if self.result.struck["late_commit"]:  # what a cursor has passed by, a sweep finds
+            places = self.cast.landscape.environments[self.cast.environment].values()
+            self.world.sleep(max(one.sweep_seconds for one in places) + 1.0)
+            if not self._rest():
+                return
         for _ in range(MOST_SETTLINGS):
             self.played.people.settle()
             self.desk.answer(all_yes=True)
@@ -199,8 +191,8 @@ class Trial:
                 if now.at_rest and not self.played.people.post.waiting:
                     return True
             idle.clear()
-            if not self._left_for_others():
-                self._sleep_until_due(LONGEST_NAP)
+            if not self._pace.left_for_others():
+                self._pace.sleep(LONGEST_NAP)
         self.result.broken.append(
             Broken("P8", f"the faults are over, and work still does not come to rest: {now}")
         )
@@ -228,7 +220,7 @@ class Trial:
             if idle.issuperset(one.name for one in able):
                 idle.clear()
                 left = (until - self.world.true_time).total_seconds()
-                if not self._left_for_others() and not self._sleep_until_due(left):
+                if not self._pace.left_for_others() and not self._pace.sleep(left):
                     return
 
     # --- single moves ---
@@ -237,7 +229,7 @@ class Trial:
         state = worker.go_on() if worker.frozen else worker.step()
         self.result.ticks += 1
         if not worker.idle:
-            self._moved = True
+            self._pace.moved = True
         if (worker.last is not None and worker.last.busy) or state != "done":
             self.result.trace.note(self.world.true_time, worker.name, state, worker.actor.stage)
         if worker.errors and self.quiet:
@@ -271,64 +263,29 @@ class Trial:
             self.told.append(Told(system, call.stream, call.body, at, received))
         return len(letters)
 
-    def _left_for_others(self) -> bool:
-        """Whether what one worker did since all were looked at last has made work for others, who
-        had nothing to do before: they turn again. What is left after that waits for time."""
-        moved, self._moved = self._moved, False
-        if not moved:
-            return False
-        _, due_now, new = self._next_due()
-        return due_now or new
-
-    def _next_due(self) -> tuple[float | None, bool, bool]:
-        """When something will be due, whether something is by now, and whether anything is new."""
-        now = self.world.true_time
-        row = self.cast.database.admin.execute(_NEXT_DUE, {"now": now}).fetchone()
-        if row is None:
-            return None, False, False
-        due = float(row[0]) - now.timestamp() if row[0] is not None else None
-        return due, bool(row[1]), bool(row[2])
-
-    def _sleep_until_due(self, most: float) -> bool:
-        """Sleep until something is due, or for a while that grows; False when `most` is over."""
-        due, due_now, _ = self._next_due()
-        if due_now and self._waits < len(SHORT_NAPS):
-            # What is due waits for something that workers agree on tick by tick, such as shares of
-            # a system's calls: they tick on.
-            wanted = SHORT_NAPS[self._waits]
-            self._waits += 1
-        elif due is not None:
-            wanted, self._nap, self._waits = due, SHORTEST_NAP, 0
-            wanted += self._dice.uniform(0.01, NAP_SLACK)
-        else:
-            wanted = self._nap = min(self._nap * 4, LONGEST_NAP)
-            self._waits = 0
-        self.world.sleep(min(wanted, max(most, 0.01)))
-        return wanted < most
-
     def _strike_twins(self) -> None:
         for system, twin in sorted(self.played.twins.items()):
             for fault in sorted(twin.strikes):
-                dice = self._dice.random()
-                if dice < self.script.rate(fault):
-                    words = twin.strike(fault, self._dice)
+                dice = self._fault_dice[fault]
+                if dice.random() < self.script.rate(fault):
+                    words = twin.strike(fault, dice)
                     if words:
                         self._struck(fault, f"{system}: {words}")
-        if self._dice.random() < self.script.rate("mapping_change"):
+        if self._fault_dice["mapping_change"].random() < self.script.rate("mapping_change"):
             self.house.landscape, self.house.compiled = self.cast.other_version(
                 self.house.landscape
             )
             self._struck("mapping_change", self.house.landscape.content_hash[:12])
             for worker in self.workers:
                 worker.renew()
-        if self._dice.random() < self.script.rate("clock_jump"):
-            self._wrong_clocks()
+        if self._fault_dice["clock_jump"].random() < self.script.rate("clock_jump"):
+            self._wrong_clocks(self._fault_dice["clock_jump"])
 
-    def _wrong_clocks(self) -> None:
-        if self._dice.random() < 0.5:
-            self.world.jump(dt.timedelta(seconds=self._dice.choice([1.0, 61.0, 3_600.0])))
+    def _wrong_clocks(self, dice: random.Random) -> None:
+        if dice.random() < 0.5:
+            self.world.jump(dt.timedelta(seconds=dice.choice([1.0, 61.0, 3_600.0])))
         for worker in self.workers:
-            seconds = self._dice.uniform(-WRONG_CLOCK_SECONDS, WRONG_CLOCK_SECONDS)
+            seconds = dice.uniform(-WRONG_CLOCK_SECONDS, WRONG_CLOCK_SECONDS)
             worker.wrong_by = dt.timedelta(seconds=round(seconds, 3))
         self._struck("clock_jump", "clocks are wrong")
 
@@ -336,7 +293,7 @@ class Trial:
         """What becomes of a process at a named point."""
         if self.quiet:
             return "go"
-        throw = self._dice.random()
+        throw = self._fault_dice["crash"].random()
         for fault in ("crash", "zombie", "database_restart", "disk_full"):
             rate = self.script.rate(fault) / 10  # a tick reaches dozens of points
             if throw < rate:

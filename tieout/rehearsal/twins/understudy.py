@@ -19,7 +19,15 @@ from urllib.parse import unquote
 
 from tieout import clock
 from tieout.emulators.kit import read_json
-from tieout.ports.connector import Connector, Follows, HasPeriods, InboundCall, Reads, Receives
+from tieout.ports.connector import (
+    Connector,
+    Follows,
+    HasPeriods,
+    InboundCall,
+    Reads,
+    Receives,
+    Sweeps,
+)
 from tieout.ports.http import Request, Response
 from tieout.rehearsal.twins.base import Applied, Effect, Unplayable
 from tieout.rehearsal.twins.understudy_books import Answer, Asked, Books, Paper
@@ -28,6 +36,8 @@ from tieout.rehearsal.twins.understudy_rows import Forgotten, Rows, Shown
 SIGNATURE = "x-understudy-digest"
 FIRST_YEAR = 2018  # of the accounting periods; the last one is that of next year
 JOB_SECONDS = 1.0
+MOST_LATE_ROWS = 3
+LATE_ROW_SECONDS = (10.0, 600.0)
 LENIENT_SHARE = 0.5  # of closed periods: closed for people, open for who comes by an interface
 
 
@@ -65,6 +75,12 @@ class Understudy:
         self._follows = isinstance(real, Follows)
         self._has_periods = isinstance(real, HasPeriods)
         self._rows = {name: Rows(one) for name, one in real.streams.items()}
+        # Where nobody compares keys, a row that is stored late is lost by declaration.
+        self._swept = [
+            name
+            for name, one in real.streams.items()
+            if one.reads and isinstance(real, Sweeps) and name not in self.hooks
+        ]
         self._books = Books(real.streams)
         self._jobs: dict[str, _Job] = {}
         self._calls: list[InboundCall] = []
@@ -79,6 +95,8 @@ class Understudy:
             yield "forgotten_key"
         if self._has_periods and any(one.posts for one in written):
             yield "period_close"
+        if self._swept:
+            yield "late_commit"
 
     # --- the interface --------------------------------------------------------------------------
 
@@ -279,6 +297,8 @@ class Understudy:
                 self._books.lenient.add(month)
                 return f"the period {month} was closed, and {self.system} takes what comes"
             return f"the accounting period {month} of {self.system} was closed"
+        if fault == "late_commit":
+            return self._store_late(dice)
         lost, back = self._books.restore(dice)
         for one in lost:
             self._rows[one.stream].vanish(one.target_id)
@@ -291,9 +311,24 @@ class Understudy:
             "they were"
         )
 
+    def _store_late(self, dice: random.Random) -> str:
+        """Some rows that somebody makes just now are stored when others have been read."""
+        fresh = [(name, key) for name in self._swept for key in self._rows[name].fresh()]
+        if not fresh:
+            return ""
+        late = sorted(dice.sample(fresh, min(len(fresh), MOST_LATE_ROWS)))
+        for name, key in late:
+            seconds = dt.timedelta(seconds=dice.uniform(*LATE_ROW_SECONDS))
+            self._rows[name].store_late(key, clock.now() + seconds)
+        told = ", ".join(f"{name} {key}" for name, key in late)
+        return f"{self.system} stores {told} late"
+
     def heal(self) -> None:
-        """Nothing is refused in part any more. Closed periods stay closed: people reopen them."""
+        """Nothing is refused in part any more, and everything is stored. Closed periods stay
+        closed: people reopen them."""
         self._books.partial = None
+        for one in self._rows.values():
+            one.store_all()
 
     def reopen(self) -> Sequence[str]:
         """Somebody opens every closed period again; returns their names."""

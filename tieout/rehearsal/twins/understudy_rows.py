@@ -2,6 +2,7 @@
 
 The feed shows each row once, at its latest change, oldest change first, in small pages; a row that
 changes while somebody reads moves to the end. A reading that begins anew looks some changes back.
+A row may be stored late: it has its place in the feed, and is shown only when others are read.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ class Rows:
         self._kinds = {one.name: one.type for one in stream.fields}
         self._kept: dict[str, Shown] = {}
         self._ours: dict[str, dict[str, object]] = {}  # fields that were written over the interface
+        self._born: dict[str, int] = {}  # at which change each key came first
+        self._late: dict[str, dt.datetime] = {}  # new rows that nobody is shown before that
+        self._read_to = 0  # the latest change that was shown
         self._changes = 0
         self._milliseconds = 0
         self._epoch = 0
@@ -106,10 +110,11 @@ class Rows:
             raise Forgotten(f"the feed of {self.stream.name} begins after this place")
         start = at if reading_on else at - OVERLAP_CHANGES
         later = sorted(
-            (one for one in self._kept.values() if one.change > start), key=lambda one: one.change
+            (one for one in self._stored() if one.change > start), key=lambda one: one.change
         )
         shown, more = later[:ROWS_PER_PAGE], len(later) > ROWS_PER_PAGE
         reached = shown[-1].change if shown else at
+        self._read_to = max(self._read_to, reached)
         return shown, json.dumps([self._epoch, reached, more]), more
 
     def some(self, keys: Sequence[str]) -> list[Shown | None]:
@@ -119,10 +124,31 @@ class Rows:
     def changed(self, since: dt.datetime, after: str) -> tuple[Sequence[Shown], bool]:
         """Rows that changed at or after a moment, by key, and whether there are more."""
         found = sorted(
-            (one for one in self._kept.values() if one.at >= since and one.key > after),
+            (one for one in self._stored() if one.at >= since and one.key > after),
             key=lambda one: one.key,
         )
         return found[:MARKS_PER_PAGE], len(found) > MARKS_PER_PAGE
+
+    def fresh(self) -> list[str]:
+        """Keys of rows that are new and that nobody was shown."""
+        return [
+            key
+            for key, one in self._kept.items()
+            if one.change > self._read_to and one.change == self._born.get(key)
+        ]
+
+    def store_late(self, key: str, until: dt.datetime) -> None:
+        """The transaction that made a new row goes on until then: nobody is shown the row before,
+        and the cursors of those who read others meanwhile have passed it by."""
+        self._late[key] = until
+
+    def store_all(self) -> None:
+        """No transaction is under way any more."""
+        self._late.clear()
+
+    def _stored(self) -> list[Shown]:
+        now = clock.now()
+        return [one for key, one in self._kept.items() if self._late.get(key, now) <= now]
 
     def forget(self) -> None:
         """From now on no cursor given so far is known."""
@@ -152,6 +178,8 @@ class Rows:
         if self.stream.version:
             row[self.stream.version] = version
         told = str(version) if self.stream.version else ""
+        self._born.setdefault(key, self._changes)
+        self._late.pop(key, None)  # whoever changes a row has seen it
         self._kept[key] = Shown(key, told, row, deleted, self._changes, now)
 
 
