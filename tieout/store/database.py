@@ -104,8 +104,8 @@ class Database:
 
     def _configure(self, connection: Connection) -> None:
         connection.prepared_max = MOST_PREPARED
+        use_binary_arrays(connection)  # before anything is executed: see Session
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(self.role)))
-        use_binary_arrays(connection)
         connection.execute("SET tieout.legal_entities = '*'")
         connection.execute("SET TIME ZONE 'UTC'")
 

@@ -20,7 +20,10 @@ _OURS = 3
 
 class Session(psycopg.Connection[TupleRow]):
     """A connection for one thread at a time, as `psycopg.Connection` is used everywhere here:
-    `session.execute(...)` and, if anything, the rows of just that."""
+    `session.execute(...)` and, if anything, the rows of just that.
+
+    How values are sent (`adapters`) is settled by the first statement: register before it.
+    """
 
     _spare: Cursor[TupleRow] | None = None
 
