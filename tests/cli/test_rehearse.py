@@ -101,7 +101,7 @@ def test_a_broken_promise_is_shrunk_told_and_ends_with_one() -> None:
     assert f"Seed {BROKEN_SEED} broke 1 promise." in done.stdout
     assert "erp SO1" in done.stdout
     assert "4 of 5 seeds held. 3 more were not played." in done.stdout
-    command = f"--seed {BROKEN_SEED} --faults lost_reply --hours 12 --halved 2"
+    command = f"--seed {BROKEN_SEED} --faults lost_reply --hours 12 --halved 1"
     assert command in done.stdout
     again = run(*command.split(), "--json")
     assert again.exit_code == NO
@@ -209,7 +209,7 @@ def test_the_demo_landscape_is_really_played() -> None:
     assert done.exit_code == DONE, done.output
     told = last_json(done)
     assert told["seeds"] == {"asked": 1, "played": 1, "failed": 0}
-    assert told["events"] >= 20
+    assert told["events"] >= told["changes"] >= 15
     assert told["digests"]["3"]
     assert any(one["stage"] == "dispatch" for one in told["coverage"]["stages"])
     assert len(told["systems"]) == 3

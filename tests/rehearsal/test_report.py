@@ -66,6 +66,7 @@ def held(seed: int, **struck: int) -> Verdict:
     return Verdict(
         replace(SCRIPT, seed=seed),
         changes=100,
+        deliveries=4,
         ticks=50,
         struck=struck,
         reached={("dispatch", "before_send"): 30, ("resolve", "inside"): 7},
@@ -141,7 +142,10 @@ def test_sentences_fit_a_terminal() -> None:
 def test_a_good_end_says_what_it_bounds_and_what_was_met() -> None:
     verdicts = tuple(held(seed, lost_reply=3, crash=seed % 2) for seed in range(1, 201))
     told = "\n".join(words(Told(ASKED, verdicts, {}, 61.0)))
-    assert "Every promise held in 200 seeds of 24 hours, with 20,000 events in all (61 s)." in told
+    assert (
+        "Every promise held in 200 seeds of 24 hours, with 21,500 events in all (61 s):\n"
+        "20,000 changes at the sources, 800 deliveries, 700 troubles.\n"
+    ) in told
     assert (
         "Zero failures in 200 seeds bounds the failure rate at 3/200 (1.5 %) with 95 % confidence."
     ) in told
@@ -169,7 +173,8 @@ def test_after_failures_it_is_said_how_many_held() -> None:
 
 def test_coverage_is_the_sum_of_the_seeds() -> None:
     found = covered([held(1, crash=2), held(2, crash=0), held(3)])
-    assert (found.seeds, found.events, found.ticks) == (3, 300, 150)
+    assert (found.seeds, found.events, found.ticks) == (3, 300 + 3 * 4 + 2, 150)
+    assert (found.changes, found.deliveries) == (300, 12)
     assert (found.struck["crash"], found.met["crash"], found.drawn["crash"]) == (2, 1, 3)
     assert found.by_point["before_send"] == (90, 6)
     assert list(found.by_point) == list(POINTS)
