@@ -8,6 +8,7 @@ rehearses; between two seeds its tables are emptied, not made anew.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -35,6 +36,8 @@ SETTINGS = {
     "jit": "off",
     "plan_cache_mode": "force_generic_plan",  # tables are small, and planning was a fifth of it
 }
+PREFIX = "tieout-rehearsal-"
+OWNER = "owner.lock"  # held for as long as its rehearsal lives
 MEMORY = "/dev/shm"
 ROOM_BYTES = 2 * 1024**3
 MOST_LOOKS = 10_000  # a millisecond each
@@ -54,9 +57,14 @@ WHERE n.nspname = 'public' AND c.relkind = 'S'
 
 @contextlib.contextmanager
 def private_server(landscape: str) -> Iterator[embedded.Embedded]:
-    """A server of its own with one prepared database of this landscape; gone on leaving."""
-    folder = Path(tempfile.mkdtemp(prefix="tieout-rehearsal-", dir=_in_memory()))
+    """A server of its own with one prepared database of this landscape; gone on leaving. What a
+    killed rehearsal left behind is removed on the way."""
+    place = _in_memory()
+    _remove_abandoned(Path(place or tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     folder.chmod(0o755)  # the server's own user must get through
+    owner = (folder / OWNER).open("w")
+    fcntl.flock(owner, fcntl.LOCK_EX)
     try:
         server = embedded.start(folder, settings=SETTINGS)
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
@@ -66,6 +74,16 @@ def private_server(landscape: str) -> Iterator[embedded.Embedded]:
     finally:
         embedded.erase(folder)
         shutil.rmtree(folder, ignore_errors=True)
+        owner.close()
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Servers and folders of rehearsals that were killed: nobody holds their lock any more."""
+    for folder in sorted(place.glob(f"{PREFIX}*")):
+        with contextlib.suppress(OSError), (folder / OWNER).open() as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            embedded.erase(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _in_memory() -> str | None:
