@@ -44,6 +44,19 @@ def test_a_document_that_is_there_twice_is_found_at_once(made: World) -> None:
     assert words(made, "P2", twins) == twice
 
 
+def test_what_a_restore_brought_back_was_not_posted_twice(made: World) -> None:
+    """Found by seed 1626: the reversal of a receipt was lost with a restore, and the receipt that
+    took its place stood beside it."""
+    twins = made.twins()
+    back = dataclasses.replace(entry(twins, "entry-N0"), target_id="entry-99")
+    twins["books"].shown.append(back)
+    twice = ["a document is in effect twice in its target: books entry-N0"]
+    assert words(made, "P2", twins, phase="during", struck={"restore": 1}) == twice
+    twins["books"].done.append(Applied("entry", "entry-N0", "void", "", "entry-99"))
+    assert words(made, "P2", twins, phase="during", struck={"restore": 1}) == []
+    assert words(made, "P2", twins, phase="during") == twice, "nothing was restored"
+
+
 def test_a_document_that_nobody_sent_is_found(made: World) -> None:
     twins = made.twins()
     twins["books"].shown.append(Effect("entry", "entry-X", "entry-99", True, {}))

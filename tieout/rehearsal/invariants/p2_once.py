@@ -51,7 +51,8 @@ def no_document_is_posted_twice_or_dropped(scene: Scene) -> list[Broken]:
     proven, what it says is voided has no effect, and a run that is complete has its documents.
 
     What an open case owns is only held to the first part. After a target was restored, a document
-    that it once had is not dropped by us: the desk sends it again.
+    that it once had is not dropped by us: the desk sends it again; and one that had been taken back
+    and is in effect again has not been posted twice by us.
     """
     found = [
         *broken("P2", "a document is in effect twice in its target", _twice(scene)),
@@ -69,10 +70,20 @@ def no_document_is_posted_twice_or_dropped(scene: Scene) -> list[Broken]:
 
 
 def _twice(scene: Scene) -> list[str]:
+    ended = {
+        (system, one.stream, one.target_id)
+        for system, twin in sorted(scene.twins.items())
+        for one in (twin.applied() if "restore" in scene.struck else ())
+        if one.action in ("void", "delete")
+    }
     return [
         f"{one.system} {one.reference}"
         for one in {each.document_id: each for each in dispatched(scene)}.values()
-        if len(alive(scene).get(one.document_id, ())) > 1
+        if sum(
+            (one.system, there.stream, there.target_id) not in ended
+            for there in alive(scene).get(one.document_id, ())
+        )
+        > 1
         and grade(scene, one.system, one.stream) in ("A", "B")
     ]
 
